@@ -1,0 +1,146 @@
+//! Definitions: what a saga does, as data. `docs/definitions.md` describes the YAML.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+
+/// A validated definition, as it is stored and run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Definition {
+    /// Its name.
+    pub saga: String,
+    /// JSON Schema that a saga's input must satisfy.
+    pub input: Value,
+    /// How long a saga may take until its pivot is done; after that it is compensated.
+    #[serde(default, with = "duration_ms::option", skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Duration>,
+    /// What it does, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Step {
+    /// Its name, unique in the definition.
+    pub step: String,
+    /// The registered action that it runs.
+    pub action: String,
+    /// What the action gets: names to literals or to paths (texts that begin with `$.`) into
+    /// `{input, steps}`. Without it, the saga's input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<BTreeMap<String, Value>>,
+    /// What takes it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensation: Option<Compensation>,
+    /// The registered probe that asks what became of a call in doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
+    /// After this step the saga only goes forward.
+    #[serde(default)]
+    pub pivot: bool,
+    /// Of one attempt.
+    #[serde(with = "duration_ms")]
+    pub timeout: Duration,
+    /// What follows a transient failure.
+    pub retry: Retry,
+}
+
+/// What takes a step back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Compensation {
+    /// The registered action.
+    pub action: String,
+    /// Of one attempt.
+    #[serde(with = "duration_ms")]
+    pub timeout: Duration,
+    /// What follows a transient failure.
+    pub retry: Retry,
+}
+
+/// How often, and how far apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retry {
+    /// How many attempts in all.
+    pub attempts: Attempts,
+    /// The longest wait after the first failure; it doubles with each.
+    #[serde(with = "duration_ms")]
+    pub backoff_first: Duration,
+    /// The longest wait of all.
+    #[serde(with = "duration_ms")]
+    pub backoff_max: Duration,
+}
+
+/// A number of attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Attempts {
+    /// This many, the first included.
+    Limited(NonZeroU32),
+    /// Until it is done.
+    Forever,
+}
+
+impl Retry {
+    /// Whether another attempt is allowed after `made` of them.
+    #[must_use]
+    pub fn allows(&self, made: u32) -> bool {
+        match self.attempts {
+            Attempts::Limited(limit) => made < limit.get(),
+            Attempts::Forever => true,
+        }
+    }
+
+    /// The longest wait after the attempt with this number (from 1); the wait itself is drawn evenly from
+    /// zero to this (full jitter: the AWS architecture blog's "Exponential Backoff And Jitter").
+    #[must_use]
+    pub fn ceiling(&self, attempt: u32) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(32);
+        self.backoff_first.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX)).min(self.backoff_max)
+    }
+}
+
+impl Definition {
+    /// The index of the step with this name.
+    #[must_use]
+    pub fn position(&self, step: &str) -> Option<usize> {
+        self.steps.iter().position(|candidate| candidate.step == step)
+    }
+
+    /// The index of the pivot.
+    #[must_use]
+    pub fn pivot(&self) -> Option<usize> {
+        self.steps.iter().position(|step| step.pivot)
+    }
+}
+
+/// Durations as whole milliseconds in the stored document.
+mod duration_ms {
+    use serde::{Deserialize, Deserializer, Serializer, ser::Error};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(duration.as_millis()).map_err(S::Error::custom)?)
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+
+    pub(super) mod option {
+        use super::Duration;
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        pub(crate) fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+            match value {
+                Some(duration) => super::serialize(duration, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+            Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+        }
+    }
+}
