@@ -1,0 +1,17 @@
+//! The identifiers of our business. Each kind is a type of its own: what takes two ids cannot be called with
+//! them the wrong way round.
+
+use orchestrator::prefixed_id;
+
+prefixed_id!(
+    /// Something that tickets are sold for.
+    EventId, "evt"
+);
+prefixed_id!(
+    /// Seats that are kept for one buyer for a while; `reserveId` in the HTTP paths.
+    HoldId, "res"
+);
+prefixed_id!(
+    /// What a buyer asked for with a hold and a payment method.
+    OrderId, "ord"
+);
