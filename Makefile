@@ -1,0 +1,30 @@
+# Each command brings what it needs: on a machine that has Rust, `make run` is the first one.
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test lint sqlx
+
+# The profile that builds fastest; nothing here measures speed.
+SHOWRUNNER := cargo run --quiet --package cli --bin showrunner --
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install PostgreSQL and Redis if they are missing
+	@scripts/setup
+
+run: setup ## sell tickets through the API, show what became of them, serve until Ctrl-C
+	cargo build --package cli --bin showrunner
+	@$(SHOWRUNNER) demo --serve
+
+demo: setup ## the same, then stop; fails if anything was not as it should be
+	cargo build --package cli --bin showrunner
+	@$(SHOWRUNNER) demo
+
+lint: ## formatting and clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+test: setup lint ## everything that has to hold before a change lands
+	cargo test --workspace
+
+sqlx: setup ## refresh .sqlx/ after a query or a migration changed
+	@scripts/sqlx-prepare
