@@ -1,0 +1,120 @@
+//! `showrunner definition`: what there is to run, over the HTTP API.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::{arguments::Remote, output};
+
+/// What to do with definitions.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DefinitionCommand {
+    /// List what there is
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Print one, in its active version or another
+    Show {
+        /// Its name
+        name: String,
+        /// Its version
+        version: Option<u32>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Add a version
+    Apply {
+        /// A YAML document
+        file: PathBuf,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Make a version the one that new sagas use
+    Activate {
+        /// Its name
+        name: String,
+        /// Its version
+        version: u32,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+const COLUMNS: [(&str, &str); 4] =
+    [("NAME", "/name"), ("VERSION", "/version"), ("ACTIVE", "/active"), ("DIGEST", "/digest")];
+
+/// Does it.
+pub(crate) async fn run(command: DefinitionCommand) -> anyhow::Result<()> {
+    match command {
+        DefinitionCommand::List { remote } => list(&remote).await,
+        DefinitionCommand::Show { name, version, remote } => show(&name, version, &remote).await,
+        DefinitionCommand::Apply { file, remote } => apply(&file, &remote).await,
+        DefinitionCommand::Activate { name, version, reason, remote } => {
+            let path = ["definitions", &name, &version.to_string(), "activate"];
+            let answer = remote.client().post(&path, &json!({ "reason": reason })).await?;
+            if remote.json {
+                output::json(&answer);
+            } else {
+                output::line(&format!("new sagas of {name} use version {version}"));
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn list(remote: &Remote) -> anyhow::Result<()> {
+    let answer = remote.client().get(&["definitions"], &[]).await?;
+    if remote.json {
+        output::json(&answer);
+    } else {
+        output::table(answer["items"].as_array().into_iter().flatten(), &COLUMNS);
+    }
+    Ok(())
+}
+
+async fn show(name: &str, version: Option<u32>, remote: &Remote) -> anyhow::Result<()> {
+    let version = version.map(|version| version.to_string());
+    let path: Vec<_> = ["definitions", name].into_iter().chain(version.as_deref()).collect();
+    output::json(&remote.client().get(&path, &[]).await?);
+    Ok(())
+}
+
+/// The document itself says what it is called; here its name is looked up by the server's rules alone.
+async fn apply(file: &PathBuf, remote: &Remote) -> anyhow::Result<()> {
+    let document = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let name = name_of(&document).with_context(|| format!("{} has no line `saga: NAME`", file.display()))?;
+    let answer = remote.client().put_yaml(&["definitions", name], document.clone()).await?;
+    if remote.json {
+        output::json(&answer);
+    } else {
+        let version = output::text(answer.get("version"));
+        output::line(&format!(
+            "{name} version {version} is there; `showrunner definition activate` makes it active"
+        ));
+    }
+    Ok(())
+}
+
+/// The name that a document gives itself, in its line `saga: NAME`.
+fn name_of(document: &str) -> Option<&str> {
+    let after = document.lines().find_map(|line| line.strip_prefix("saga:"))?;
+    let name = after.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_of;
+
+    #[test]
+    fn a_document_says_what_it_is_called() {
+        assert_eq!(name_of("# saga: no\nsaga: \"book-tickets\" # yes\nsteps: []"), Some("book-tickets"));
+        assert_eq!(name_of("steps:\n  saga: x"), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! What people see: tables and JSON on standard output, errors on standard error.
+
+use std::{
+    io::{self, Write},
+    process,
+};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+/// Writes a line to standard output. Whoever stopped reading has seen enough.
+pub(crate) fn line(text: &str) {
+    if let Err(cause) = writeln!(io::stdout().lock(), "{text}") {
+        process::exit(i32::from(cause.kind() != io::ErrorKind::BrokenPipe));
+    }
+}
+
+/// Writes JSON to standard output, indented.
+pub(crate) fn json(value: &Value) {
+    line(&format!("{value:#}"));
+}
+
+/// Writes an error with its causes to standard error.
+pub(crate) fn error(error: &anyhow::Error) {
+    // When even that cannot be written, the exit status still tells.
+    let _ = writeln!(io::stderr().lock(), "error: {error:#}");
+}
+
+/// Writes a remark to standard error, where it does not get in the way of what is piped.
+pub(crate) fn remark(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Writes one row per item; a column is a heading and the JSON pointer of what stands below it.
+pub(crate) fn table<'a>(items: impl IntoIterator<Item = &'a Value>, columns: &[(&str, &str)]) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(columns.iter().map(|(heading, _)| *heading));
+    for item in items {
+        table.add_row(columns.iter().map(|(_, pointer)| text(item.pointer(pointer))));
+    }
+    line(&table.to_string());
+}
+
+/// A JSON value as it stands in a table or a sentence.
+pub(crate) fn text(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Bool(true)) => "yes".to_owned(),
+        Some(Value::Bool(false)) => "no".to_owned(),
+        Some(Value::Object(members)) => {
+            let members: Vec<_> =
+                members.iter().map(|(key, value)| format!("{key}={}", text(Some(value)))).collect();
+            members.join(" ")
+        }
+        Some(other) => other.to_string(),
+    }
+}

@@ -1,0 +1,9 @@
+//! The program as its users meet it, and the rules of the house it is built in.
+
+#[cfg(test)]
+mod cli {
+    mod command_line;
+    mod house;
+    mod queries;
+    mod sources;
+}

@@ -1,0 +1,54 @@
+//! What the program answers, by its exit status and its two outputs.
+
+use std::process::{Command, Output};
+
+fn showrunner(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_showrunner"));
+    command.args(arguments).current_dir(std::env::temp_dir());
+    for name in ["DATABASE_URL", "DATABASE_READ_URL", "REDIS_URL", "SHOWRUNNER_URL", "SHOWRUNNER_TOKEN"] {
+        command.env_remove(name);
+    }
+    command.envs(variables.iter().copied()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn what_cannot_be_understood_is_2_and_what_is_refused_is_1() {
+    assert_eq!(showrunner(&["nonsense"], &[]).status.code(), Some(2));
+    assert_eq!(showrunner(&["saga", "retry", "x"], &[]).status.code(), Some(2));
+    let refused = showrunner(&["config"], &[("SHOWRUNNER_HTTP__LISSEN", "x")]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("SHOWRUNNER_HTTP__LISSEN"), "{}", text(&refused.stderr));
+    assert!(refused.stdout.is_empty());
+    assert_eq!(showrunner(&["config"], &[]).status.code(), Some(0));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let refused = showrunner(&["saga", "list", "--url", "http://127.0.0.1:1"], &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stderr).contains("http://127.0.0.1:1/ cannot be reached"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
+#[test]
+fn the_configuration_is_printed_without_its_secrets() {
+    let secrets = [
+        ("SHOWRUNNER_GATEWAYS__PRIMARY__BASE_URL", "https://api.stripe.com"),
+        ("SHOWRUNNER_GATEWAYS__PRIMARY__API_KEY", "sk_live_hunter2"),
+        ("DATABASE_URL", "postgres://me:hunter2@localhost/x"),
+    ];
+    for arguments in [&["config"][..], &["config", "--json"]] {
+        let shown = text(&showrunner(arguments, &secrets).stdout);
+        assert!(shown.contains("primary") && !shown.contains("hunter2"), "{shown}");
+    }
+    let json = showrunner(&["config", "--json"], &secrets).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["worker"]["concurrency"], 256);
+}
