@@ -139,8 +139,7 @@ mod tests {
             "detail": "2 mistakes", "mistakes": [{"line": 3, "message": "unknown action"}], "saga": "x",
         });
         let text = for_people(StatusCode::UNPROCESSABLE_ENTITY, &problem);
-        for part in ["The definition is not valid: 2 mistakes (422 invalid-definition)", "line=3", "saga: x"]
-        {
+        for part in ["The definition is not valid: 2 mistakes (422 invalid-definition)", "line=3", "saga: x"] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
     }

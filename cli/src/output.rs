@@ -51,8 +51,7 @@ pub(crate) fn text(value: Option<&Value>) -> String {
         Some(Value::Bool(true)) => "yes".to_owned(),
         Some(Value::Bool(false)) => "no".to_owned(),
         Some(Value::Object(members)) => {
-            let members: Vec<_> =
-                members.iter().map(|(key, value)| format!("{key}={}", text(Some(value)))).collect();
+            let members: Vec<_> = members.iter().map(|(key, value)| format!("{key}={}", text(Some(value)))).collect();
             members.join(" ")
         }
         Some(other) => other.to_string(),

@@ -15,23 +15,13 @@ fn main() -> ExitCode {
         Ok(url) => url,
         Err(error) => return fail(&error.to_string()),
     };
-    match Command::new(program)
-        .args(rest)
-        .env("DATABASE_URL", url)
-        .status()
-    {
-        Ok(status) => status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .map_or(ExitCode::FAILURE, ExitCode::from),
+    match Command::new(program).args(rest).env("DATABASE_URL", url).status() {
+        Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from),
         Err(error) => fail(&format!("cannot run {}: {error}", program.display())),
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "a command line program says why it failed"
-)]
+#[expect(clippy::print_stderr, reason = "a command line program says why it failed")]
 fn fail(why: &str) -> ExitCode {
     eprintln!("{why}");
     ExitCode::FAILURE

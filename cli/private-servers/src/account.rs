@@ -27,11 +27,7 @@ impl Account {
     pub(crate) fn ourselves() -> Result<Self, Error> {
         let path = Path::new("/proc/self");
         let ours = fs::metadata(path).on("look at", path)?;
-        Ok(Self {
-            uid: ours.uid(),
-            gid: ours.gid(),
-            change: false,
-        })
+        Ok(Self { uid: ours.uid(), gid: ours.gid(), change: false })
     }
 
     /// Whoever PostgreSQL may run as: ourselves, or somebody else if we are root.
@@ -42,10 +38,7 @@ impl Account {
         }
         let path = Path::new("/etc/passwd");
         let passwd = fs::read_to_string(path).on("read", path)?;
-        ["postgres", "nobody"]
-            .into_iter()
-            .find_map(|name| in_passwd(&passwd, name))
-            .ok_or(Error::NoAccount)
+        ["postgres", "nobody"].into_iter().find_map(|name| in_passwd(&passwd, name)).ok_or(Error::NoAccount)
     }
 
     /// Makes a program run as this user.
@@ -73,11 +66,7 @@ impl Account {
         !self.change
             || directory.ancestors().all(|ancestor| {
                 fs::metadata(ancestor).is_ok_and(|found| {
-                    let needed = if found.uid() == self.uid {
-                        0o100
-                    } else {
-                        0o001
-                    };
+                    let needed = if found.uid() == self.uid { 0o100 } else { 0o001 };
                     found.mode() & needed != 0
                 })
             })
@@ -85,16 +74,8 @@ impl Account {
 }
 
 fn in_passwd(passwd: &str, name: &str) -> Option<Account> {
-    let mut fields = passwd
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?
-        .split(':')
-        .skip(1);
-    Some(Account {
-        uid: fields.next()?.parse().ok()?,
-        gid: fields.next()?.parse().ok()?,
-        change: true,
-    })
+    let mut fields = passwd.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.split(':').skip(1);
+    Some(Account { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()?, change: true })
 }
 
 #[cfg(test)]

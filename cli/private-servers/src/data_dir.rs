@@ -46,11 +46,7 @@ impl DataDir {
         make_marked(path)?;
         let path = path.canonicalize().on("find", path)?;
         let lock = lock(&path)?;
-        let opened = Self {
-            path,
-            lock,
-            temporary: false,
-        };
+        let opened = Self { path, lock, temporary: false };
         if existing == Existing::Wipe {
             opened.wipe()?;
         }
@@ -116,11 +112,7 @@ impl DataDir {
     /// Opens a server's log for appending.
     pub(crate) fn log(&self, name: &str) -> Result<(PathBuf, File), Error> {
         let path = self.path.join(format!("{name}.log"));
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .on("open", &path)?;
+        let file = OpenOptions::new().create(true).append(true).open(&path).on("open", &path)?;
         Ok((path, file))
     }
 
@@ -163,9 +155,7 @@ fn make_marked(path: &Path) -> Result<(), Error> {
     let new = !path.exists();
     fs::create_dir_all(path).on("make", path)?;
     if fs::read_dir(path).on("list", path)?.next().is_some() {
-        return Err(Error::NotOurs {
-            path: path.to_owned(),
-        });
+        return Err(Error::NotOurs { path: path.to_owned() });
     }
     if new {
         // Whatever the umask: a server that is another user has to pass.
@@ -177,13 +167,8 @@ fn make_marked(path: &Path) -> Result<(), Error> {
 /// Takes the lock, whose file names the process that holds it.
 fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&path)
-        .on("open", &path)?;
+    let mut file =
+        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).on("open", &path)?;
     let begun = Instant::now();
     while let Err(refusal) = file.try_lock() {
         if let fs::TryLockError::Error(cause) = refusal {
@@ -193,10 +178,7 @@ fn lock(directory: &Path) -> Result<File, Error> {
         // While its keepers still stop the servers, the process itself is gone already.
         let gone = !holder.is_empty() && !Path::new("/proc").join(&holder).exists();
         if !gone || begun.elapsed() > Duration::from_secs(STOPPING_SECS_MAX) {
-            return Err(Error::InUse {
-                path: directory.to_owned(),
-                process: holder,
-            });
+            return Err(Error::InUse { path: directory.to_owned(), process: holder });
         }
         thread::sleep(LOOK_EVERY);
     }
@@ -214,9 +196,7 @@ fn make_private(path: &Path, account: Account) -> Result<(), Error> {
         fs::set_permissions(path, Permissions::from_mode(0o700)).on("close", path)?;
     }
     if !account.owns(path) {
-        return Err(Error::Foreign {
-            path: path.to_owned(),
-        });
+        return Err(Error::Foreign { path: path.to_owned() });
     }
     Ok(())
 }
@@ -228,20 +208,13 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(cause) => return Err(cause).on("look at", path),
     };
-    if found.is_dir() {
-        fs::remove_dir_all(path).on("remove", path)
-    } else {
-        fs::remove_file(path).on("remove", path)
-    }
+    if found.is_dir() { fs::remove_dir_all(path).on("remove", path) } else { fs::remove_file(path).on("remove", path) }
 }
 
 /// Where throw-away data goes: the first place that PostgreSQL's user can reach.
 fn temporary_parent() -> Result<PathBuf, Error> {
     let account = Account::for_postgres()?;
-    first_usable(
-        vec![env::temp_dir(), "/tmp".into(), "/var/tmp".into()],
-        account,
-    )
+    first_usable(vec![env::temp_dir(), "/tmp".into(), "/var/tmp".into()], account)
 }
 
 /// Where sockets go whose own place has too long a path.
@@ -257,11 +230,7 @@ fn socket_parent(account: Account) -> Result<PathBuf, Error> {
 }
 
 fn first_usable(candidates: Vec<PathBuf>, account: Account) -> Result<PathBuf, Error> {
-    let tried = candidates
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ");
+    let tried = candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     candidates
         .into_iter()
         .find(|path| path.is_dir() && account.reaches(path))

@@ -83,10 +83,6 @@ pub(crate) trait OnFile<T> {
 
 impl<T> OnFile<T> for io::Result<T> {
     fn on(self, what: &'static str, path: &std::path::Path) -> Result<T, Error> {
-        self.map_err(|source| Error::File {
-            what,
-            path: path.to_owned(),
-            source,
-        })
+        self.map_err(|source| Error::File { what, path: path.to_owned(), source })
     }
 }

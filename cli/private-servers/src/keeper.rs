@@ -68,10 +68,7 @@ impl Keeper {
     pub(crate) fn start(orders: Orders) -> io::Result<Self> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT, "keeper", orders.signal]);
-        command
-            .arg(orders.sockets)
-            .arg(orders.remove.unwrap_or_default())
-            .args(orders.server);
+        command.arg(orders.sockets).arg(orders.remove.unwrap_or_default()).args(orders.server);
         command
             .stdin(Stdio::piped())
             .stdout(orders.lock)

@@ -69,11 +69,7 @@ impl PrivatePostgres {
         })
         .on("start PostgreSQL in", &data)?;
         wait_until_ready(&mut keeper, &data, &log_path)?;
-        Ok(Self {
-            bin,
-            sockets,
-            _keeper: keeper,
-        })
+        Ok(Self { bin, sockets, _keeper: keeper })
     }
 
     /// The URL of a database on this server, for sqlx and for `psql`.
@@ -85,18 +81,10 @@ impl PrivatePostgres {
 
     /// Makes an empty database, unless there is one of this name.
     pub fn ensure_database(&self, database: &str) -> Result<(), Error> {
-        let found = self.psql(
-            "postgres",
-            &[
-                "-c",
-                &format!("select 1 from pg_database where datname = '{database}'"),
-            ],
-        )?;
+        let found =
+            self.psql("postgres", &["-c", &format!("select 1 from pg_database where datname = '{database}'")])?;
         if found.trim().is_empty() {
-            self.psql(
-                "postgres",
-                &["-c", &format!("create database \"{database}\"")],
-            )?;
+            self.psql("postgres", &["-c", &format!("create database \"{database}\"")])?;
         }
         Ok(())
     }
@@ -127,14 +115,7 @@ fn server_command(bin: &Path, data: &Path, sockets: &Path, durability: Durabilit
         "timezone=UTC".to_owned(),
     ];
     if durability == Durability::Throwaway {
-        settings.extend(
-            [
-                "fsync=off",
-                "synchronous_commit=off",
-                "full_page_writes=off",
-            ]
-            .map(str::to_owned),
-        );
+        settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
     }
     let program = bin.join("postgres").display().to_string();
     let mut command = vec![program, "-D".to_owned(), data.display().to_string()];
@@ -168,18 +149,10 @@ fn wait_until_ready(keeper: &mut Keeper, data: &Path, log: &Path) -> Result<(), 
     let begun = Instant::now();
     while !is_ready(data) {
         if let Some(status) = keeper.ended().on("wait for PostgreSQL in", data)? {
-            return Err(Error::Failed {
-                program: "postgres",
-                status: status.to_string(),
-                output: tail(log),
-            });
+            return Err(Error::Failed { program: "postgres", status: status.to_string(), output: tail(log) });
         }
         if begun.elapsed() > Duration::from_secs(START_SECS_MAX) {
-            return Err(Error::NotReady {
-                program: "postgres",
-                waited_secs: START_SECS_MAX,
-                output: tail(log),
-            });
+            return Err(Error::NotReady { program: "postgres", waited_secs: START_SECS_MAX, output: tail(log) });
         }
         thread::sleep(LOOK_EVERY);
     }
@@ -188,11 +161,8 @@ fn wait_until_ready(keeper: &mut Keeper, data: &Path, log: &Path) -> Result<(), 
 
 /// The eighth line of the pid file is the server's own word on its state.
 fn is_ready(data: &Path) -> bool {
-    fs::read_to_string(data.join("postmaster.pid")).is_ok_and(|text| {
-        text.lines()
-            .nth(7)
-            .is_some_and(|line| line.trim() == "ready")
-    })
+    fs::read_to_string(data.join("postmaster.pid"))
+        .is_ok_and(|text| text.lines().nth(7).is_some_and(|line| line.trim() == "ready"))
 }
 
 /// Stops a server that runs on this data though nobody keeps it: somebody killed its keeper. It is
@@ -202,9 +172,7 @@ fn stop_unkept(data: &Path) -> Result<(), Error> {
         return Ok(());
     };
     let process = text.lines().next().unwrap_or_default().to_owned();
-    let works_here = || {
-        fs::read_link(Path::new("/proc").join(&process).join("cwd")).is_ok_and(|cwd| cwd == data)
-    };
+    let works_here = || fs::read_link(Path::new("/proc").join(&process).join("cwd")).is_ok_and(|cwd| cwd == data);
     for signal in ["INT", "QUIT", "KILL"] {
         let begun = Instant::now();
         while works_here() {

@@ -14,18 +14,12 @@ const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 pub(crate) fn postgres_bin() -> Result<PathBuf, Error> {
     debian_postgres()
         .or_else(postgres_on_path)
-        .ok_or(Error::Missing {
-            program: "PostgreSQL",
-            looked_in: "/usr/lib/postgresql/*/bin and PATH",
-        })
+        .ok_or(Error::Missing { program: "PostgreSQL", looked_in: "/usr/lib/postgresql/*/bin and PATH" })
 }
 
 /// `redis-server`, from the `PATH`.
 pub(crate) fn redis_server() -> Result<PathBuf, Error> {
-    on_path("redis-server").ok_or(Error::Missing {
-        program: "redis-server",
-        looked_in: "PATH",
-    })
+    on_path("redis-server").ok_or(Error::Missing { program: "redis-server", looked_in: "PATH" })
 }
 
 fn debian_postgres() -> Option<PathBuf> {
@@ -53,7 +47,5 @@ fn has_postgres(bin: &Path) -> bool {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|directory| directory.join(program))
-        .find(|candidate| candidate.is_file())
+    env::split_paths(&path).map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
 }

@@ -52,10 +52,7 @@ impl PrivateRedis {
         })
         .on("start", &program)?;
         wait_until_ready(&mut keeper, &socket, &log_path)?;
-        Ok(Self {
-            socket,
-            _keeper: keeper,
-        })
+        Ok(Self { socket, _keeper: keeper })
     }
 
     /// The URL of database 0.
@@ -86,11 +83,7 @@ fn server_command(program: &Path, server_dir: &Path, socket: &Path) -> Vec<Strin
         ("--maxclients", "1000"),
     ];
     std::iter::once(program)
-        .chain(
-            settings
-                .into_iter()
-                .flat_map(|(name, value)| [name.to_owned(), value.to_owned()]),
-        )
+        .chain(settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]))
         .collect()
 }
 
@@ -98,18 +91,10 @@ fn wait_until_ready(keeper: &mut Keeper, socket: &Path, log: &Path) -> Result<()
     let begun = Instant::now();
     while ask(socket, "PING").as_deref() != Some("+PONG\r\n") {
         if let Some(status) = keeper.ended().on("wait for Redis on", socket)? {
-            return Err(Error::Failed {
-                program: "redis-server",
-                status: status.to_string(),
-                output: tail(log),
-            });
+            return Err(Error::Failed { program: "redis-server", status: status.to_string(), output: tail(log) });
         }
         if begun.elapsed() > Duration::from_secs(START_SECS_MAX) {
-            return Err(Error::NotReady {
-                program: "redis-server",
-                waited_secs: START_SECS_MAX,
-                output: tail(log),
-            });
+            return Err(Error::NotReady { program: "redis-server", waited_secs: START_SECS_MAX, output: tail(log) });
         }
         thread::sleep(LOOK_EVERY);
     }

@@ -28,10 +28,7 @@ impl TestServers {
     ///
     /// # Panics
     /// When they cannot be started: no test that asks can go on.
-    #[expect(
-        clippy::panic,
-        reason = "only tests ask, and the message says what to do"
-    )]
+    #[expect(clippy::panic, reason = "only tests ask, and the message says what to do")]
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<TestServers> = OnceLock::new();
         SHARED.get_or_init(|| Self::start().unwrap_or_else(|error| panic!("{error}")))
@@ -62,11 +59,7 @@ impl TestServers {
 
     /// The URL of a new copy of a database, to which nobody may be connected.
     pub fn copy_of(&self, database_url: &str) -> Result<String, Error> {
-        let name = database_url
-            .split('?')
-            .next()
-            .and_then(|url| url.rsplit('/').next())
-            .unwrap_or_default();
+        let name = database_url.split('?').next().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
         self.copy(name)
     }
 
@@ -97,10 +90,7 @@ impl TestServers {
 
     fn template(&self, migrations: &Path) -> Result<String, Error> {
         // Held while the migrations run: whoever else asks for them waits.
-        let mut templates = self
-            .templates
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(name) = templates.get(migrations) {
             return Ok(name.clone());
         }

@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use private_servers::{
-    DataDir, Durability, Error, Existing, PrivatePostgres, PrivateRedis, TestServers,
-};
+use private_servers::{DataDir, Durability, Error, Existing, PrivatePostgres, PrivateRedis, TestServers};
 
 /// Names the directory in which the child of a test, this very program, starts its servers.
 const CHILD_DIR: &str = "PRIVATE_SERVERS_TEST_DIR";
@@ -21,8 +19,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("showrunner-test-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("showrunner-test-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
         Self(path)
@@ -42,19 +39,13 @@ impl Drop for Scratch {
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "waited in vain until {what}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
 fn shell(script: &str, argument: &str) -> String {
-    let output = Command::new("sh")
-        .args(["-c", script, "sh", argument])
-        .output()
-        .unwrap();
+    let output = Command::new("sh").args(["-c", script, "sh", argument]).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -70,15 +61,8 @@ fn keeps_data_from_one_start_to_the_next_and_wipes_it_when_asked() {
     psql(Existing::Keep, "create table seat as select 'A1' as name");
     let begun = Instant::now();
     assert_eq!(psql(Existing::Keep, "select name from seat").trim(), "A1");
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "took {:?}",
-        begun.elapsed()
-    );
-    let left = psql(
-        Existing::Wipe,
-        "select count(*) from pg_tables where tablename = 'seat'",
-    );
+    assert!(begun.elapsed() < Duration::from_secs(5), "took {:?}", begun.elapsed());
+    let left = psql(Existing::Wipe, "select count(*) from pg_tables where tablename = 'seat'");
     assert_eq!(left.trim(), "0");
 }
 
@@ -87,21 +71,9 @@ fn commits_are_durable_unless_thrown_away() {
     let scratch = Scratch::new("durable");
     let home = DataDir::open(&scratch.data(), Existing::Keep).unwrap();
     let durable = PrivatePostgres::start(&home, Durability::Durable).unwrap();
-    assert_eq!(
-        durable
-            .psql("postgres", &["-c", "show fsync"])
-            .unwrap()
-            .trim(),
-        "on"
-    );
+    assert_eq!(durable.psql("postgres", &["-c", "show fsync"]).unwrap().trim(), "on");
     let thrown_away = TestServers::shared().postgres();
-    assert_eq!(
-        thrown_away
-            .psql("postgres", &["-c", "show fsync"])
-            .unwrap()
-            .trim(),
-        "off"
-    );
+    assert_eq!(thrown_away.psql("postgres", &["-c", "show fsync"]).unwrap().trim(), "off");
 }
 
 #[test]
@@ -120,13 +92,7 @@ fn a_path_too_long_for_a_socket_is_no_obstacle() {
     let home = DataDir::open(&scratch.0.join("l".repeat(120)), Existing::Keep).unwrap();
     let postgres = PrivatePostgres::start(&home, Durability::Throwaway).unwrap();
     let redis = PrivateRedis::start(&home).unwrap();
-    assert_eq!(
-        postgres
-            .psql("postgres", &["-c", "select 1"])
-            .unwrap()
-            .trim(),
-        "1"
-    );
+    assert_eq!(postgres.psql("postgres", &["-c", "select 1"]).unwrap().trim(), "1");
     assert!(!redis.url().contains("llll"));
     for url in [postgres.database_url("postgres"), redis.url()] {
         assert!(url.contains("/showrunner-"), "{url}");
@@ -143,15 +109,9 @@ fn a_directory_closed_to_others_is_no_obstacle() {
         let home = DataDir::open(&closed.join("data"), existing).unwrap();
         PrivatePostgres::start(&home, Durability::Durable).unwrap()
     };
-    start(Existing::Keep)
-        .psql("postgres", &["-c", "create table kept ()"])
-        .unwrap();
-    start(Existing::Keep)
-        .psql("postgres", &["-c", "table kept"])
-        .unwrap();
-    start(Existing::Wipe)
-        .psql("postgres", &["-c", "table kept"])
-        .unwrap_err();
+    start(Existing::Keep).psql("postgres", &["-c", "create table kept ()"]).unwrap();
+    start(Existing::Keep).psql("postgres", &["-c", "table kept"]).unwrap();
+    start(Existing::Wipe).psql("postgres", &["-c", "table kept"]).unwrap_err();
     if let Ok(elsewhere) = std::fs::read_link(closed.join("data/postgres")) {
         std::fs::remove_dir_all(elsewhere).unwrap();
     }
@@ -209,13 +169,7 @@ fn starts_again_at_once_after_the_program_and_its_keepers_were_killed() {
     let home = DataDir::open(&scratch.data(), Existing::Keep).unwrap();
     let postgres = PrivatePostgres::start(&home, Durability::Durable).unwrap();
     let _redis = PrivateRedis::start(&home).unwrap();
-    assert_eq!(
-        postgres
-            .psql("postgres", &["-c", "select 1"])
-            .unwrap()
-            .trim(),
-        "1"
-    );
+    assert_eq!(postgres.psql("postgres", &["-c", "select 1"]).unwrap().trim(), "1");
 }
 
 #[test]
@@ -224,11 +178,8 @@ fn every_test_has_a_database_of_its_own_with_the_migrations() {
     std::fs::write(scratch.0.join("0002_b.sql"), "insert into a values (1);").unwrap();
     std::fs::write(scratch.0.join("0001_a.sql"), "create table a (n int);").unwrap();
     let servers = TestServers::shared();
-    let urls: Vec<_> = (0..3)
-        .map(|_| servers.database(&scratch.0).unwrap())
-        .collect();
-    let psql =
-        |url: &str, statement: &str| shell(&format!("psql -qAtX \"$1\" -c '{statement}'"), url);
+    let urls: Vec<_> = (0..3).map(|_| servers.database(&scratch.0).unwrap()).collect();
+    let psql = |url: &str, statement: &str| shell(&format!("psql -qAtX \"$1\" -c '{statement}'"), url);
     psql(&urls[0], "insert into a values (2)");
     assert_eq!(psql(&urls[0], "select count(*) from a"), "2");
     assert_eq!(psql(&urls[1], "select count(*) from a"), "1");

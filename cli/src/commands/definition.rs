@@ -94,9 +94,7 @@ async fn apply(file: &PathBuf, remote: &Remote) -> anyhow::Result<()> {
         output::json(&answer);
     } else {
         let version = output::text(answer.get("version"));
-        output::line(&format!(
-            "{name} version {version} is there; `showrunner definition activate` makes it active"
-        ));
+        output::line(&format!("{name} version {version} is there; `showrunner definition activate` makes it active"));
     }
     Ok(())
 }

@@ -17,11 +17,7 @@ pub(super) fn read_secret_files(config: &mut Config) -> Vec<String> {
         let secrets = [
             ("api_key", &gateway.api_key_file, &mut gateway.api_key),
             ("webhook_secret", &gateway.webhook_secret_file, &mut gateway.webhook_secret),
-            (
-                "webhook_secret_previous",
-                &gateway.webhook_secret_previous_file,
-                &mut gateway.webhook_secret_previous,
-            ),
+            ("webhook_secret_previous", &gateway.webhook_secret_previous_file, &mut gateway.webhook_secret_previous),
         ];
         for (key, file, secret) in secrets {
             let Some(file) = file else { continue };
@@ -67,9 +63,7 @@ fn must_be_positive(config: &Config, found: &mut Vec<String>) {
         ("booking.order_hold_secs", config.booking.order_hold_secs),
         ("booking.approval_expires_secs", config.booking.approval_expires_secs),
     ];
-    found.extend(
-        numbers.into_iter().filter(|(_, number)| *number == 0).map(|(key, _)| format!("{key} must not be 0")),
-    );
+    found.extend(numbers.into_iter().filter(|(_, number)| *number == 0).map(|(key, _)| format!("{key} must not be 0")));
 }
 
 fn gateways(gateways: &[Gateway], found: &mut Vec<String>) {
@@ -77,9 +71,7 @@ fn gateways(gateways: &[Gateway], found: &mut Vec<String>) {
     for (index, gateway) in gateways.iter().enumerate() {
         let name = &gateway.name;
         if !is_name(name) {
-            found.push(format!(
-                "gateways.{index}.name is {name:?}: it must be small letters, digits, - and single _"
-            ));
+            found.push(format!("gateways.{index}.name is {name:?}: it must be small letters, digits, - and single _"));
             continue;
         }
         if !names.insert(name.replace('-', "_")) {
@@ -114,16 +106,13 @@ fn plain_connections(config: &Config, found: &mut Vec<String>) {
         refuse("http.listen", "set security.tls_cert_file, or listen on loopback behind a proxy");
     }
     let servers = &config.servers;
-    for (name, url) in
-        [("DATABASE_URL", &servers.database_url), ("DATABASE_READ_URL", &servers.database_read_url)]
-    {
+    for (name, url) in [("DATABASE_URL", &servers.database_url), ("DATABASE_READ_URL", &servers.database_read_url)] {
         if url.as_ref().is_some_and(|url| postgres_is_plain(url.expose_secret())) {
             refuse(name, "add sslmode=verify-full");
         }
     }
     let redis = servers.redis_url.as_ref().map_or("", |url| url.expose_secret());
-    if redis.split(',').filter(|url| !url.is_empty()).any(|url| is_plain(url.trim(), &["rediss", "valkeys"]))
-    {
+    if redis.split(',').filter(|url| !url.is_empty()).any(|url| is_plain(url.trim(), &["rediss", "valkeys"])) {
         refuse("REDIS_URL", "use rediss://");
     }
     for gateway in &config.gateways {
@@ -149,10 +138,8 @@ fn is_plain(url: &str, safe_schemes: &[&str]) -> bool {
 
 fn postgres_is_plain(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return true };
-    let parameter =
-        |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-    let encrypted =
-        parameter("sslmode").is_some_and(|mode| ["require", "verify-ca", "verify-full"].contains(&&*mode));
+    let parameter = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let encrypted = parameter("sslmode").is_some_and(|mode| ["require", "verify-ca", "verify-full"].contains(&&*mode));
     let local = parameter("host").map_or_else(|| is_local(&url), |host| host.starts_with('/'));
     !encrypted && !local
 }
@@ -171,10 +158,8 @@ fn default_secrets(config: &Config, found: &mut Vec<String>) {
     if config.worker.demo_actions {
         found.push("worker.demo_actions must be false in the profile production".to_owned());
     }
-    let keys = [
-        ("data_key_file", &config.security.data_key_file),
-        ("ticket_key_file", &config.security.ticket_key_file),
-    ];
+    let keys =
+        [("data_key_file", &config.security.data_key_file), ("ticket_key_file", &config.security.ticket_key_file)];
     for (key, file) in keys {
         if file.is_none() {
             found.push(format!("security.{key} must be set in the profile production"));

@@ -22,8 +22,7 @@ impl Environment {
     /// That of this process.
     pub(crate) fn of_this_process() -> Self {
         Self::from_variables(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
         )
     }
 
@@ -75,8 +74,7 @@ pub(super) fn lay_file_over(table: &mut Table, mut file: Table, complaints: &mut
     match file.remove(GATEWAYS) {
         None => {}
         Some(Value::Array(gateways)) => {
-            let filled =
-                gateways.into_iter().enumerate().map(|(index, gateway)| filled(index, gateway, complaints));
+            let filled = gateways.into_iter().enumerate().map(|(index, gateway)| filled(index, gateway, complaints));
             table.insert(GATEWAYS.to_owned(), Value::Array(filled.collect()));
         }
         Some(_) => complaints.push("gateways must be tables: write [[gateways]]".to_owned()),
@@ -115,11 +113,7 @@ fn lay_over(table: &mut Table, over: Table, prefix: &str, complaints: &mut Vec<S
 }
 
 /// Lays the environment over the tables; a gateway that only the environment knows is added.
-pub(super) fn lay_environment_over(
-    table: &mut Table,
-    environment: &Environment,
-    complaints: &mut Vec<String>,
-) {
+pub(super) fn lay_environment_over(table: &mut Table, environment: &Environment, complaints: &mut Vec<String>) {
     for (name, path, text) in environment.keys() {
         let path: Vec<_> = path.iter().map(String::as_str).collect();
         let found = match path.as_slice() {

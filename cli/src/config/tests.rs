@@ -7,9 +7,7 @@ use secrecy::ExposeSecret;
 use super::*;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
-    Environment::from_variables(
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    )
+    Environment::from_variables(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
 /// Loads a text as if it were the file.
@@ -169,9 +167,8 @@ fn production_refuses_plain_connections_and_default_secrets_all_at_once() {
 
 #[test]
 fn production_is_content_with_what_is_safe() {
-    let text = format!(
-        "[security]\nprofile = \"production\"\nticket_key_file = \"t\"\ndata_key_file = \"d\"\n{GATEWAY}"
-    );
+    let text =
+        format!("[security]\nprofile = \"production\"\nticket_key_file = \"t\"\ndata_key_file = \"d\"\n{GATEWAY}");
     let variables = [
         ("DATABASE_URL", "postgres://app@localhost/x?host=/run/postgresql"),
         ("DATABASE_READ_URL", "postgres://db.example/x?sslmode=verify-full"),

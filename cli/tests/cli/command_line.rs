@@ -30,11 +30,7 @@ fn what_cannot_be_understood_is_2_and_what_is_refused_is_1() {
 fn a_server_that_is_not_there_is_named() {
     let refused = showrunner(&["saga", "list", "--url", "http://127.0.0.1:1"], &[]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        text(&refused.stderr).contains("http://127.0.0.1:1/ cannot be reached"),
-        "{}",
-        text(&refused.stderr)
-    );
+    assert!(text(&refused.stderr).contains("http://127.0.0.1:1/ cannot be reached"), "{}", text(&refused.stderr));
 }
 
 #[test]

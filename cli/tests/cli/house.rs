@@ -21,11 +21,7 @@ const TESTS_MAY_USE: [&str; 2] = ["sandbox", "private-servers"];
 /// What only some crates may name, so that it stays at one border.
 const BORDERS: [(&str, &[&str], &str); 3] = [
     ("apalis", &["workers"], "what runs the engine is the concern of workers/ alone"),
-    (
-        "axum",
-        &["api", "dashboards", "sandbox", "workers", "cli"],
-        "orchestrator/ and workflows/ know no HTTP server",
-    ),
+    ("axum", &["api", "dashboards", "sandbox", "workers", "cli"], "orchestrator/ and workflows/ know no HTTP server"),
     ("redis", &["workflows", "cli"], "the engine stands on Postgres; workflows/ says what Redis is for"),
 ];
 
@@ -122,8 +118,7 @@ fn published_views() -> BTreeSet<String> {
 
 /// The tables of `schema` that SQL in this text names: whatever follows a word that a table follows.
 fn tables_named<'a>(text: &'a str, schema: &'a str) -> impl Iterator<Item = &'a str> {
-    const BEFORE: [&str; 9] =
-        ["from", "join", "into", "update", "table", "only", "truncate", "using", "exists"];
+    const BEFORE: [&str; 9] = ["from", "join", "into", "update", "table", "only", "truncate", "using", "exists"];
     let words: Vec<_> = text.split_whitespace().map(|word| word.trim_matches(['(', '"', '\''])).collect();
     let prefix = format!("{schema}.");
     let pairs: Vec<_> = words.windows(2).map(|pair| (pair[0], pair[1])).collect();
@@ -151,16 +146,14 @@ fn a_schema_has_one_owner() {
 #[test]
 fn the_rule_about_schemas_sees_what_it_should() {
     let found: Vec<_> =
-        tables_named("insert into engine.sagas (id); engine.start(x); \"update engine.ready\nset", "engine")
-            .collect();
+        tables_named("insert into engine.sagas (id); engine.start(x); \"update engine.ready\nset", "engine").collect();
     assert_eq!(found, ["engine.sagas", "engine.ready"]);
 }
 
 #[test]
 fn modules_have_a_file_with_their_name() {
     let named_mod = |file: &&Source| file.path.ends_with("/mod.rs");
-    let wrong: Vec<_> =
-        with_extensions(&["rs"]).iter().filter(named_mod).map(|file| file.path.clone()).collect();
+    let wrong: Vec<_> = with_extensions(&["rs"]).iter().filter(named_mod).map(|file| file.path.clone()).collect();
     assert_none(&wrong, "write foo.rs with foo/ beside it: ten tabs called mod.rs help nobody");
 }
 
@@ -169,8 +162,7 @@ fn every_file_says_what_it_is() {
     // Of a module's own tests, the module says it.
     let own_tests = |file: &Source| file.path.ends_with("/tests.rs");
     let silent = |file: &&Source| !own_tests(file) && !file.text.trim_start().starts_with("//!");
-    let wrong: Vec<_> =
-        with_extensions(&["rs"]).iter().filter(silent).map(|file| file.path.clone()).collect();
+    let wrong: Vec<_> = with_extensions(&["rs"]).iter().filter(silent).map(|file| file.path.clone()).collect();
     assert_none(&wrong, "a file opens with `//!`: what it is, and if it isn't obvious, why it is shaped so");
 }
 
@@ -198,15 +190,13 @@ fn files_are_short_enough_to_be_known() {
 
 #[test]
 fn no_file_names_a_place_on_somebodys_machine() {
-    let places =
-        [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/wo", "rk/")];
+    let places = [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/wo", "rk/")];
     let mut wrong = Vec::new();
     for file in with_extensions(&["rs", "toml", "md", "sql", "yaml", "yml", "json", "sh"]) {
         for (number, line) in file.text.lines().enumerate() {
             let begins = |place: &str| {
-                line.match_indices(place).any(|(at, _)| {
-                    !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-/}".contains(c))
-                })
+                line.match_indices(place)
+                    .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-/}".contains(c)))
             };
             if places.iter().any(|place| begins(place)) {
                 wrong.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
