@@ -1,8 +1,32 @@
 //! Definitions: what a saga does, as data. `docs/definitions.md` describes the YAML.
 
+mod inputs;
+pub mod mapping;
+#[cfg(test)]
+mod mistakes;
+mod parse;
+mod paths;
+mod schema;
+mod tree;
+mod units;
+mod validate;
+
+pub use schema::InputMistake;
+pub(crate) use schema::{compile, input_mistakes};
+
+use crate::{action::Registry, canonical};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+
+/// What is wrong with a document, and where.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mistake {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong there, in a sentence for people.
+    pub message: String,
+}
 
 /// A validated definition, as it is stored and run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +128,32 @@ impl Retry {
 }
 
 impl Definition {
+    /// Reads and validates a document against what is registered.
+    ///
+    /// # Errors
+    /// Every [`Mistake`] that can be found, in the order of the lines.
+    pub fn read(yaml: &str, registry: &Registry) -> Result<Self, Vec<Mistake>> {
+        let tree = tree::read(yaml).map_err(|mistake| vec![mistake])?;
+        let mut mistakes = Vec::new();
+        tree.check(&mut mistakes);
+        let draft = parse::draft(&tree, &mut mistakes);
+        validate::check(&draft, registry, &mut mistakes);
+        mistakes.sort();
+        mistakes.dedup();
+        match draft.finish() {
+            Some(definition) if mistakes.is_empty() => Ok(definition),
+            _ => Err(mistakes),
+        }
+    }
+
+    /// The SHA-256 of what it says, in hexadecimal: the same for documents that differ in their looks alone.
+    ///
+    /// # Errors
+    /// None in practice: a definition is always JSON.
+    pub fn digest(&self) -> Result<String, serde_json::Error> {
+        Ok(canonical::digest(&serde_json::to_value(self)?))
+    }
+
     /// The index of the step with this name.
     #[must_use]
     pub fn position(&self, step: &str) -> Option<usize> {

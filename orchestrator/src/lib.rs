@@ -5,5 +5,8 @@
 //! where it stands ([`saga`], [`run`]), what comes next ([`plan`]), and who carries it out.
 
 pub mod action;
+pub mod canonical;
+pub mod catalog;
 pub mod definition;
+pub mod demo;
 pub mod ids;
