@@ -1,4 +1,7 @@
 //! Our business on real parts.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it stands")]
 
 #[path = "workflows/gateways_conformance.rs"]
 mod gateways_conformance;
+#[path = "workflows/seats.rs"]
+mod seats;

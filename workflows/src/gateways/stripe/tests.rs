@@ -27,7 +27,7 @@ fn settings(base_url: &str) -> GatewaySettings {
         webhook_secret: "whsec_new".into(),
         webhook_secret_previous: Some("whsec_old".into()),
         return_url: None,
-        timeout_ms: 500,
+        timeout_ms: 1_000,
         merchant_account: None,
     }
 }

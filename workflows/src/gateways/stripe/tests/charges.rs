@@ -236,16 +236,25 @@ async fn a_lost_charge_is_unknown_and_never_failed() {
 
 #[tokio::test]
 async fn what_never_left_is_certainly_not_executed() {
-    // A port that nobody listens on any more.
-    let server = Server::start([]).await;
+    // A port that nobody listens on any more; no such host; no TLS: silence instead of it, or the end at once.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let free = listener.local_addr().unwrap();
     drop(listener);
-    for base_url in [format!("http://{free}"), "http://nowhere.invalid".into(), server.url.replace("http:", "https:")] {
-        let mut settings = settings(&base_url);
-        settings.timeout_ms = 4000;
-        // Nobody speaks TLS at the last one: it hangs up, or stays silent, before there is a connection.
-        let outcome = build(&settings).unwrap().charge(&key(), &charge(), Some(&pi())).await;
+    let silent = Server::start([Script::Silence]).await;
+    let rude = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hangs_up = rude.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = rude.accept().await {
+            drop(stream);
+        }
+    });
+    for base_url in [
+        format!("http://{free}"),
+        "http://nowhere.invalid".into(),
+        silent.url.replace("http:", "https:"),
+        format!("https://{hangs_up}"),
+    ] {
+        let outcome = build(&settings(&base_url)).unwrap().charge(&key(), &charge(), Some(&pi())).await;
         let ChargeOutcome::NotExecuted(why) = outcome else { panic!("{base_url}: {outcome:?}") };
         assert_eq!(why.reason, NotExecutedReason::NoConnection);
     }
