@@ -1,0 +1,6 @@
+//! The engine on a real database.
+
+#[path = "orchestrator/catalog.rs"]
+mod catalog;
+#[path = "orchestrator/database.rs"]
+mod database;
