@@ -1,0 +1,65 @@
+//! The definitions that the binary brings along: one file each, and one line here.
+
+macro_rules! document {
+    ($file:literal) => {
+        ($file, include_str!(concat!("../definitions/", $file)))
+    };
+}
+
+/// Our business: file and text.
+pub const DOCUMENTS: &[(&str, &str)] = &[document!("book-tickets.yaml"), document!("refund-order.yaml")];
+
+/// For tutorials and tests, where the demo actions are allowed: file and text.
+pub const DEMO_DOCUMENTS: &[(&str, &str)] =
+    &[document!("demo-flaky.yaml"), document!("demo-greeting.yaml"), document!("demo-wait.yaml")];
+
+/// What to bring along, with or without the demo actions.
+#[must_use]
+pub fn documents(demo_actions: bool) -> Vec<(&'static str, &'static str)> {
+    let demo = if demo_actions { DEMO_DOCUMENTS } else { &[] };
+    DOCUMENTS.iter().chain(demo).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orchestrator::{action::Registry, definition::Definition, demo};
+    use serde_json::Value;
+    use std::{fs, path::Path};
+
+    #[test]
+    fn every_file_is_listed_under_its_name() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("definitions");
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<_> = names.collect();
+        files.sort();
+        let mut listed: Vec<_> = documents(true).into_iter().map(|(file, _)| file.to_owned()).collect();
+        listed.sort();
+        assert_eq!(files, listed);
+        for (file, yaml) in documents(true) {
+            let name = file.strip_suffix(".yaml").unwrap();
+            assert!(yaml.contains(&format!("\nsaga: {name}\n")), "{file}");
+        }
+    }
+
+    #[test]
+    fn every_document_has_the_documented_form() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/definition.schema.json");
+        let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let validator = jsonschema::options().offline().build(&schema).unwrap();
+        for (file, yaml) in documents(true) {
+            let document: Value = serde_saphyr::from_str(yaml).unwrap();
+            let mistakes: Vec<_> = validator.iter_errors(&document).map(|error| error.to_string()).collect();
+            assert_eq!(mistakes, Vec::<String>::new(), "{file}");
+        }
+    }
+
+    #[test]
+    fn demo_documents_are_without_mistakes() {
+        let mut registry = Registry::new();
+        demo::register(&mut registry).unwrap();
+        for (file, yaml) in DEMO_DOCUMENTS {
+            assert_eq!(Definition::read(yaml, &registry).map(|definition| definition.steps.len()), Ok(3), "{file}");
+        }
+    }
+}
