@@ -196,3 +196,46 @@ create table engine.schedules (
     last_started_at timestamptz,
     last_finished_at timestamptz
 );
+
+-- Sagas that wait for another one's end.
+create table engine.child_waits (
+    child_id uuid not null,
+    parent_id uuid not null,
+    key text not null,
+    primary key (child_id, parent_id)
+);
+
+-- For others to read.
+create view engine.saga_states as
+    select saga_id, definition, version, state, step, waiting_on, failure_code, tags, created_at, updated_at,
+           finished_at, deadline_at
+    from engine.sagas;
+
+-- Invariants: empty when all is well. Names are those of docs/invariants.md.
+create view engine.violations as
+    select 'saga-is-looked-after' as invariant, s.saga_id::text as subject,
+           s.state || ' without a wake-up, a case or a pause' as detail
+    from engine.sagas s
+    where s.finished_at is null and s.state <> 'paused'
+      and not exists (select from engine.ready r where r.saga_id = s.saga_id)
+      and not exists (select from engine.cases c where c.saga_id = s.saga_id and c.closed_at is null)
+    union all
+    select 'finished-saga-rests', r.saga_id::text, s.state || ' but still has a wake-up'
+    from engine.ready r join engine.sagas s on s.saga_id = r.saga_id
+    where s.finished_at is not null
+    union all
+    select 'wake-up-has-saga', r.saga_id::text, 'a wake-up of a saga that does not exist'
+    from engine.ready r
+    where not exists (select from engine.sagas s where s.saga_id = r.saga_id)
+    union all
+    select 'stuck-saga-has-case', s.saga_id::text, 'stuck without an open case'
+    from engine.sagas s
+    where s.state = 'stuck'
+      and not exists (select from engine.cases c where c.saga_id = s.saga_id and c.closed_at is null)
+    union all
+    select 'projection-is-current', s.saga_id::text,
+           'seq ' || s.seq || ' but the journal ends at ' || coalesce(j.seq, 0)
+    from engine.sagas s
+    left join lateral (select max(seq) as seq, count(*) as entries from engine.journal j where j.saga_id = s.saga_id) j
+        on true
+    where s.seq is distinct from j.seq or j.entries <> j.seq;

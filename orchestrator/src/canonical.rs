@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// The SHA-256 of a value's canonical text, in hex.
 #[must_use]
-pub fn digest(value: &Value) -> String {
+pub(crate) fn digest(value: &Value) -> String {
     let mut text = String::new();
     write(value, &mut text);
     hex::encode(Sha256::digest(text))

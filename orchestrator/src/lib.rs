@@ -2,11 +2,43 @@
 //! processes that run it. It knows no tickets, no HTTP, no apalis and no Redis.
 //!
 //! Read in this order: what a saga is made of ([`definition`], [`action`]), what happened to it ([`journal`]),
-//! where it stands ([`saga`], [`run`]), what comes next ([`plan`]), and who carries it out.
+//! where it stands ([`saga`], [`run`]), what comes next ([`plan`]), and who carries it out ([`engine`]).
+
+pub mod definition;
 
 pub mod action;
-pub mod canonical;
+pub mod journal;
+pub mod saga;
+
+pub mod run;
+
+pub mod plan;
+
+pub mod judge;
+
+pub mod engine;
+
+pub mod acts;
 pub mod catalog;
-pub mod definition;
+pub mod db;
 pub mod demo;
+pub mod group_commit;
 pub mod ids;
+pub mod outbox;
+pub mod projection;
+pub mod start;
+pub mod view;
+
+mod canonical;
+mod claims;
+mod execute;
+mod moves;
+mod store;
+
+pub use catalog::Catalog;
+pub use engine::{Claimed, Engine, EngineSettings, Settled};
+pub use execute::{CHILD_OWNER, Report};
+pub use ids::{CaseId, SagaId};
+pub use projection::{Moved, NoProjection, Projection};
+pub use start::{Prepared, Start, StartError, Started, start_in_tx};
+pub use store::ReadError;

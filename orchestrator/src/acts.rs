@@ -1,0 +1,348 @@
+//! What people do to sagas. Each act is a journal entry with who, when and why; each, done or refused, is kept in
+//! an append-only record; each names the `seq` that the person saw, and is refused when the saga has moved since.
+
+mod allowed;
+
+pub use allowed::{ActOption, Effects, Undo, options};
+
+use crate::{
+    canonical,
+    catalog::Known,
+    engine::Engine,
+    ids::{SagaId, fresh_uuid},
+    journal::{ActKind, Entry, Moment, Recorded},
+    moves,
+    plan,
+    projection::Moved,
+    run::Run,
+    saga::State,
+    store::{self, Append, ReadError, Row, Schedule},
+};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use std::{str::FromStr, sync::Arc};
+
+/// What a person asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Act {
+    /// What failed or waits is tried again now.
+    Retry,
+    /// Compensate.
+    Cancel,
+    /// Stop without compensating.
+    Kill,
+    /// Send it a signal.
+    Signal {
+        /// The signal's name.
+        name: String,
+        /// What comes with it.
+        payload: Value,
+    },
+}
+
+impl Act {
+    /// Its name in records and addresses.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+            Self::Kill => "kill",
+            Self::Signal { .. } => "signal",
+        }
+    }
+}
+
+/// An act with who, why and on what knowledge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActRequest {
+    /// The saga.
+    pub saga_id: SagaId,
+    /// What.
+    pub act: Act,
+    /// Why, in the person's words.
+    pub reason: String,
+    /// The last entry that the person saw.
+    pub seq: i64,
+    /// Who.
+    pub by: String,
+    /// From where.
+    pub address: Option<String>,
+}
+
+/// What an act did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActAnswer {
+    /// It is done; the saga's last entry is now this one.
+    Done {
+        /// The entry.
+        seq: i64,
+    },
+    /// The same person did the same on the same knowledge before; this was the answer.
+    Replayed {
+        /// The entry.
+        seq: i64,
+    },
+}
+
+/// Why an act was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// There is no such saga.
+    #[error("there is no such saga")]
+    NotFound,
+    /// It is not where the person saw it.
+    #[error("the saga has moved on to seq {seq}: {what}")]
+    MovedOn {
+        /// Its last entry.
+        seq: i64,
+        /// What happened since, in words.
+        what: String,
+    },
+    /// Its state forbids it.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// The database's.
+    #[error("could not carry out the act")]
+    Database(#[from] sqlx::Error),
+    /// The saga's journal does not read.
+    #[error("could not read the saga")]
+    Read(#[source] ReadError),
+}
+
+impl From<ReadError> for ActError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Database(error) => Self::Database(error),
+            other => Self::Read(other),
+        }
+    }
+}
+
+impl Engine {
+    /// Carries out a person's act, at most once.
+    ///
+    /// # Errors
+    /// See [`ActError`]. A refusal is recorded as well.
+    pub async fn act(&self, request: ActRequest) -> Result<ActAnswer, ActError> {
+        let engine = self.clone();
+        // A client that hangs up must not leave a transaction behind.
+        let acting = tokio::spawn(async move { engine.act_now(&request).await });
+        acting.await.map_err(|_| ActError::Database(sqlx::Error::WorkerCrashed))?
+    }
+
+    /// What an act would do.
+    ///
+    /// # Errors
+    /// [`ActError::NotFound`], or what the act itself would be refused with.
+    pub async fn dry_run(&self, request: &ActRequest) -> Result<Effects, ActError> {
+        let (run, known) = self.load(request.saga_id).await?;
+        self.check(request, &run, &known)?;
+        Ok(allowed::effects(&known.definition, &run, &request.act))
+    }
+
+    /// A saga with its definition.
+    pub(crate) async fn load(&self, saga_id: SagaId) -> Result<(Run, Arc<Known>), ActError> {
+        let mut connection = self.pool().acquire().await?;
+        let journal = store::journal(&mut connection, saga_id).await?;
+        drop(connection);
+        if journal.is_empty() {
+            return Err(ActError::NotFound);
+        }
+        let run = Run::replay(saga_id, &journal).map_err(ReadError::from)?;
+        let known = self.catalog().get(&run.definition, run.version).await?;
+        known.map(|known| (run, known)).ok_or_else(|| ActError::NotAllowed("its definition is unknown".to_owned()))
+    }
+
+    fn check(&self, request: &ActRequest, run: &Run, known: &Known) -> Result<(), ActError> {
+        if request.seq != run.seq {
+            let what = format!("it is {}", run.state);
+            return Err(ActError::MovedOn { seq: run.seq, what });
+        }
+        allowed::allowed(&known.definition, run, &request.act).map_err(ActError::NotAllowed)
+    }
+
+    async fn act_now(&self, request: &ActRequest) -> Result<ActAnswer, ActError> {
+        let known = match self.load(request.saga_id).await {
+            Ok((_, known)) => known,
+            Err(error) => return Err(error),
+        };
+        let digest = digest(request);
+        let mut tx = self.pool().begin().await?;
+        lock(&mut tx, request.saga_id).await?;
+        if let Some(seq) = done_before(&mut tx, request, &digest).await? {
+            return Ok(ActAnswer::Replayed { seq });
+        }
+        let journal = store::journal(&mut tx, request.saga_id).await?;
+        let run = Run::replay(request.saga_id, &journal).map_err(ReadError::from)?;
+        if let Err(refusal) = self.check(request, &run, &known) {
+            let why = refusal.to_string();
+            record(&mut tx, request, &digest, "refused", &json!({ "why": why, "seq": run.seq })).await?;
+            tx.commit().await?;
+            return Err(refusal);
+        }
+        let seq = self.append_act(&mut tx, &known, run, entries_of(request)).await?;
+        record(&mut tx, request, &digest, "done", &json!({ "seq": seq })).await?;
+        tx.commit().await?;
+        self.hint();
+        Ok(ActAnswer::Done { seq })
+    }
+
+    /// Appends what somebody other than the claim's holder has to say, and wakes the saga.
+    async fn append_act(
+        &self,
+        tx: &mut PgConnection,
+        known: &Arc<Known>,
+        mut run: Run,
+        mut entries: Vec<Entry>,
+    ) -> Result<i64, ActError> {
+        let now = store::now(tx).await?;
+        let was_stuck = run.state == State::Stuck;
+        for entry in &entries {
+            apply(&mut run, entry.clone(), now)?;
+        }
+        if was_stuck && let Some(cause) = run.cancel.clone().filter(|_| !run.compensating) {
+            let entry = Entry::Compensating { cause };
+            apply(&mut run, entry.clone(), now)?;
+            entries.push(entry);
+        }
+        let next = plan::plan(&known.definition, &run, now);
+        let step = moves::current_step(&known.definition, &run);
+        let name = |index: usize| known.definition.steps[index].step.clone();
+        let rests = run.state.is_finished() || matches!(run.state, State::Stuck | State::Paused);
+        let append = Append {
+            move_id: fresh_uuid(),
+            at: now,
+            row: Row::of(&run, &next, step, name),
+            schedule: if rests { Schedule::Rest } else { Schedule::Nudge },
+            priority: 0,
+            entries: entries.clone(),
+            run: run.clone(),
+        };
+        store::append(tx, std::slice::from_ref(&append), self.lease_secs()).await?;
+        moves::tell_waiters(tx, &[append]).await?;
+        self.projection().apply(tx, &[Moved::new(&run, known, entries)]).await?;
+        Ok(run.seq)
+    }
+
+    /// Sends a signal on behalf of a program: it is kept until something waits for it. A signal with a name that
+    /// the saga has received with the same payload is not kept twice.
+    ///
+    /// # Errors
+    /// [`ActError::NotFound`]; [`ActError::NotAllowed`] when the saga is finished.
+    pub async fn signal(&self, saga_id: SagaId, name: &str, payload: Value, by: &str) -> Result<i64, ActError> {
+        let (engine, name, by) = (self.clone(), name.to_owned(), by.to_owned());
+        let sending = tokio::spawn(async move { engine.signal_now(saga_id, name, payload, by).await });
+        sending.await.map_err(|_| ActError::Database(sqlx::Error::WorkerCrashed))?
+    }
+
+    async fn signal_now(&self, saga_id: SagaId, name: String, payload: Value, by: String) -> Result<i64, ActError> {
+        let (_, known) = self.load(saga_id).await?;
+        let mut tx = self.pool().begin().await?;
+        lock(&mut tx, saga_id).await?;
+        let journal = store::journal(&mut tx, saga_id).await?;
+        let same = |recorded: &&Recorded| {
+            matches!(&recorded.entry, Entry::Signalled { name: n, payload: p, .. } if *n == name && *p == payload)
+        };
+        if let Some(before) = journal.iter().find(same) {
+            return Ok(before.seq);
+        }
+        let run = Run::replay(saga_id, &journal).map_err(ReadError::from)?;
+        if run.state.is_finished() {
+            return Err(ActError::NotAllowed(format!("it is {}", run.state)));
+        }
+        let entry = Entry::Signalled { name, payload: crate::judge::storable(payload), by };
+        let seq = self.append_act(&mut tx, &known, run, vec![entry]).await?;
+        tx.commit().await?;
+        self.hint();
+        Ok(seq)
+    }
+
+    /// Delivers a signal from one saga to another. One that cannot use it any more is no error.
+    pub(crate) async fn deliver_signal(&self, payload: &Value) -> Result<(), anyhow::Error> {
+        let saga_id = SagaId::from_str(payload["sagaId"].as_str().unwrap_or_default())?;
+        let name = payload["name"].as_str().unwrap_or_default();
+        match self.signal(saga_id, name, payload["payload"].clone(), "engine").await {
+            Ok(_) | Err(ActError::NotFound | ActError::NotAllowed(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn apply(run: &mut Run, entry: Entry, at: Moment) -> Result<(), ReadError> {
+    Ok(run.apply(&Recorded { seq: run.seq + 1, at, entry })?)
+}
+
+fn entries_of(request: &ActRequest) -> Vec<Entry> {
+    let acted = |act| Entry::Acted { act, reason: request.reason.clone(), by: request.by.clone() };
+    match &request.act {
+        Act::Retry => vec![acted(ActKind::Retry)],
+        Act::Cancel => vec![acted(ActKind::Cancel)],
+        Act::Kill => vec![acted(ActKind::Kill), Entry::Killed],
+        Act::Signal { name, payload } => vec![Entry::Signalled {
+            name: name.clone(),
+            payload: crate::judge::storable(payload.clone()),
+            by: request.by.clone(),
+        }],
+    }
+}
+
+/// Locks a saga in the order in which the committer does: wake-up, then projection.
+async fn lock(tx: &mut PgConnection, saga_id: SagaId) -> Result<(), sqlx::Error> {
+    sqlx::query!("select saga_id from engine.ready where saga_id = $1 for update", saga_id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    sqlx::query!("select saga_id from engine.sagas where saga_id = $1 for update", saga_id.0)
+        .fetch_optional(tx)
+        .await?;
+    Ok(())
+}
+
+fn digest(request: &ActRequest) -> String {
+    let payload = match &request.act {
+        Act::Signal { name, payload } => json!({ "name": name, "payload": payload }),
+        _ => Value::Null,
+    };
+    canonical::digest(&json!({ "reason": request.reason, "body": payload }))
+}
+
+async fn done_before(tx: &mut PgConnection, request: &ActRequest, digest: &str) -> Result<Option<i64>, sqlx::Error> {
+    let detail = sqlx::query_scalar!(
+        "select detail from engine.acts
+         where actor = $1 and act = $2 and object = $3 and seq = $4 and digest = $5 and outcome = 'done'",
+        request.by,
+        request.act.name(),
+        request.saga_id.to_string(),
+        request.seq,
+        digest
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(detail.and_then(|detail| detail["seq"].as_i64()))
+}
+
+async fn record(
+    tx: &mut PgConnection,
+    request: &ActRequest,
+    digest: &str,
+    outcome: &str,
+    detail: &Value,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into engine.acts (act_id, actor, act, object, seq, digest, outcome, reason, detail, address)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        fresh_uuid(),
+        request.by,
+        request.act.name(),
+        request.saga_id.to_string(),
+        request.seq,
+        digest,
+        outcome,
+        request.reason,
+        detail,
+        request.address
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

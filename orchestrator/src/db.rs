@@ -1,0 +1,68 @@
+//! Connections, and what an error of the database means.
+
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{str::FromStr, time::Duration};
+
+/// A pool that is safe to drop futures around.
+///
+/// A future that is dropped while it waits for BEGIN returns its connection inside a transaction (measured with
+/// sqlx 0.8.6 and 0.9.0), and the next borrower's writes vanish. Hence the rollback on every release.
+///
+/// # Errors
+/// When the URL does not read or nobody answers there.
+pub async fn connect(url: &str, connections_max: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.options([
+        ("idle_in_transaction_session_timeout", "30s"),
+        ("statement_timeout", "30s"),
+        ("lock_timeout", "10s"),
+        // A queue's statistics are always stale; a plan made for today's values is a bad one a second later.
+        ("plan_cache_mode", "force_generic_plan"),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(Duration::from_secs(10))
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                sqlx::query("rollback").execute(connection).await?;
+                Ok(true)
+            })
+        })
+        .connect_with(options)
+        .await
+}
+
+/// What to do about an error of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The same again, soon: the server or the connection was away, or two transactions met.
+    Passing,
+    /// The statement or its data is at fault: the same again fails again.
+    Lasting,
+}
+
+/// Which kind of trouble `error` is.
+#[must_use]
+pub fn trouble(error: &sqlx::Error) -> Trouble {
+    let sqlx::Error::Database(database) = error else {
+        return match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed => Trouble::Passing,
+            _ => Trouble::Lasting,
+        };
+    };
+    // Classes of appendix A of PostgreSQL's manual: 08 connection, 25P03 idle transaction, 40 rollback, 53
+    // resources, 55P03 lock, 57 intervention, 58 system.
+    match database.code().as_deref() {
+        Some("25P03" | "55P03") => Trouble::Passing,
+        Some(code) if ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Trouble::Passing,
+        _ => Trouble::Lasting,
+    }
+}

@@ -1,0 +1,267 @@
+//! Carries a plan out: runs one attempt of one step, or asks what became of one. Decides nothing.
+
+use crate::{
+    action::{Answer, AnyExternal, AnyLocal, AnyProbe, Call, Child, Erased, Failure, Halt, Lane, Notebook, Wait},
+    claims::CLAIMS_MAX,
+    definition::{Step, mapping},
+    engine::{Claimed, Engine},
+    ids::SagaId,
+    journal::{Moment, StuckCause},
+    moves::{Outcome, What},
+    plan::{self, Due, Next},
+    run::{Phase, Resumed, Run},
+    start::{Prepared, Start},
+};
+use async_trait::async_trait;
+use futures::FutureExt;
+use serde_json::Value;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::sync::Mutex;
+
+/// What one attempt came to; recorded by [`Engine::settle`].
+pub struct Report {
+    pub(crate) what: What,
+    pub(crate) child: Option<Prepared>,
+    /// The claim was lost on the way: nothing is written.
+    pub(crate) superseded: bool,
+}
+
+impl Report {
+    fn of(what: What) -> Self {
+        Self { what, child: None, superseded: false }
+    }
+}
+
+impl Engine {
+    /// Runs what is due for a claimed saga: one attempt of one step, or one probe. Never fails: whatever happens
+    /// is in the report. A local action is not run here but in the transaction of its move.
+    pub async fn execute(&self, mut claimed: Claimed) -> (Claimed, Report) {
+        if claimed.claims > CLAIMS_MAX {
+            let failure = Failure::new("worker-lost", format!("{CLAIMS_MAX} workers died with it, one after another"));
+            let step = crate::moves::current_step(&claimed.known.definition, &claimed.run);
+            return (claimed, Report::of(What::Stop { step, cause: StuckCause::WorkerLost, failure }));
+        }
+        let known = Arc::clone(&claimed.known);
+        let now = self.clock().now();
+        let what = match plan::plan(&known.definition, &claimed.run, now) {
+            Next::Run(due) => self.attempt(&mut claimed, due, now).await,
+            Next::Probe(due) => self.ask(&mut claimed, due, now).await,
+            Next::Sleep(_) | Next::Decide(_) | Next::Rest => What::Decide,
+        };
+        let superseded = claimed.is_lost();
+        let (what, child) = self.with_child(&claimed.run, what).await;
+        (claimed, Report { what, child, superseded })
+    }
+
+    async fn attempt(&self, claimed: &mut Claimed, due: Due, now: Moment) -> What {
+        let known = Arc::clone(&claimed.known);
+        let step = &known.definition.steps[due.step];
+        let (name, timeout) = half(step, due.lane);
+        let Some(registered) = self.registry().get(name) else { return unknown(step, name) };
+        let call = call_of(&claimed.run, step, due, now);
+        let input = match mapping::step_input(step, &claimed.run.input, &claimed.run.outputs()) {
+            Ok(input) => input,
+            Err(error) => return refused(due, "invalid-input", &error),
+        };
+        match &registered.erased {
+            Erased::Local(action) => What::Local { due, call: Box::new(call), input, action: Arc::<dyn AnyLocal>::clone(action) },
+            Erased::External(action) => self.call_out(claimed, due, action.as_ref(), call, input, timeout).await,
+            Erased::Probe(_) => unknown(step, name),
+        }
+    }
+
+    /// Commits the intent, then calls. No call follows a lost claim.
+    async fn call_out(
+        &self,
+        claimed: &mut Claimed,
+        due: Due,
+        action: &dyn AnyExternal,
+        call: Call,
+        input: Value,
+        timeout: Duration,
+    ) -> What {
+        let intent = match guarded(timeout, action.intent(&call, &input)).await {
+            Ok(intent) => intent,
+            // nothing was asked of anybody yet
+            Err(Halt::InDoubt(failure)) => return What::Answered { due, answer: Err(Halt::Transient { failure, after: None }) },
+            Err(halt) => return What::Answered { due, answer: Err(halt) },
+        };
+        match self.record(claimed, What::Intend { due, intent: intent.clone() }).await {
+            Recorded::Yes => {}
+            Recorded::Interrupted | Recorded::Superseded => return What::Decide,
+        }
+        let notebook = JournalNotebook::new(self, claimed, due);
+        let answer = guarded(timeout, action.run(&call, &notebook, &intent, input)).await;
+        notebook.give_back(claimed);
+        What::Answered { due, answer }
+    }
+
+    async fn ask(&self, claimed: &mut Claimed, due: Due, now: Moment) -> What {
+        let known = Arc::clone(&claimed.known);
+        let step = &known.definition.steps[due.step];
+        let name = step.probe.as_deref().unwrap_or_default();
+        let probe: Arc<dyn AnyProbe> = match self.registry().get(name).map(|registered| &registered.erased) {
+            Some(Erased::Probe(probe)) => Arc::clone(probe),
+            _ => return unknown(step, name),
+        };
+        let call = call_of(&claimed.run, step, due, now);
+        let input = match mapping::step_input(step, &claimed.run.input, &claimed.run.outputs()) {
+            Ok(input) => input,
+            Err(error) => return refused(due, "invalid-input", &error),
+        };
+        let notebook = JournalNotebook::new(self, claimed, due);
+        let found = guarded(step.timeout, probe.probe(&call, &notebook, input)).await;
+        notebook.give_back(claimed);
+        What::Probed { due, found }
+    }
+
+    /// Resolves the saga that an answer waits for, before any transaction.
+    async fn with_child(&self, run: &Run, what: What) -> (What, Option<Prepared>) {
+        let (due, child) = match &what {
+            What::Answered { due, answer: Err(Halt::Wait(Wait { child: Some(child), .. })) }
+            | What::Probed { due, found: Err(Halt::Wait(Wait { child: Some(child), .. })) } => (*due, child.clone()),
+            _ => return (what, None),
+        };
+        match self.prepare(SagaId::fresh(), child_start(run, child)).await {
+            Ok(prepared) => (what, Some(prepared)),
+            Err(crate::start::StartError::Database(error)) => {
+                let halt = Halt::transient("database", error.to_string());
+                (What::Answered { due, answer: Err(halt) }, None)
+            }
+            Err(error) => (refused(due, "child", &error), None),
+        }
+    }
+
+    /// Appends an entry in the middle of a call, and takes over what others have appended.
+    async fn record(&self, claimed: &mut Claimed, what: What) -> Recorded {
+        if claimed.is_lost() {
+            return Recorded::Superseded;
+        }
+        let recorded = self.append_in_call(&claimed.run, claimed.token, claimed.priority, &claimed.known, what).await;
+        match recorded {
+            Outcome::Moved { run, interrupted, .. } => {
+                claimed.run = *run;
+                if interrupted { Recorded::Interrupted } else { Recorded::Yes }
+            }
+            Outcome::Superseded | Outcome::Corrupt(_) => {
+                claimed.lose();
+                Recorded::Superseded
+            }
+        }
+    }
+}
+
+enum Recorded {
+    Yes,
+    Interrupted,
+    Superseded,
+}
+
+/// Sagas started by sagas share one namespace of keys, so that whoever asks first starts it.
+pub const CHILD_OWNER: &str = "saga";
+
+fn child_start(run: &Run, child: Child) -> Start {
+    Start {
+        definition: child.definition,
+        version: None,
+        input: child.input,
+        owner: CHILD_OWNER.to_owned(),
+        key: child.key,
+        tags: child.tags,
+        starts_at: None,
+        priority: 0,
+        parent: Some(run.saga_id),
+        by: format!("saga {}", run.saga_id),
+    }
+}
+
+/// The registered name and the timeout of one half of a step.
+fn half(step: &Step, lane: Lane) -> (&str, Duration) {
+    match (lane, &step.compensation) {
+        (Lane::Compensation, Some(compensation)) => (&compensation.action, compensation.timeout),
+        _ => (&step.action, step.timeout),
+    }
+}
+
+fn unknown(step: &Step, name: &str) -> What {
+    let failure = Failure::new("action-unknown", format!("this release knows no action `{name}`"));
+    What::Stop { step: Some(step.step.clone()), cause: StuckCause::DefinitionUnknown, failure }
+}
+
+fn refused(due: Due, code: &str, error: &dyn std::error::Error) -> What {
+    What::Answered { due, answer: Err(Halt::permanent(code, error.to_string())) }
+}
+
+/// What an action learns of the call it is to make.
+fn call_of(run: &Run, step: &Step, due: Due, now: Moment) -> Call {
+    let touched = run.step(&step.step);
+    let lane = touched.lane(due.lane);
+    let mut notes = touched.forward.notes.clone();
+    if due.lane == Lane::Compensation {
+        notes.extend(touched.compensation.notes.iter().cloned());
+    }
+    let resumed = match &lane.phase {
+        Phase::Waiting(wait) => {
+            let signal = wait.signal_name().and_then(|name| run.signal(&name).cloned());
+            Some(signal.map_or(Resumed::ByTime, Resumed::BySignal))
+        }
+        _ => lane.resumed.clone(),
+    };
+    Call {
+        saga_id: run.saga_id,
+        definition: run.definition.clone(),
+        tags: run.tags.clone(),
+        saga_input: run.input.clone(),
+        step: step.step.clone(),
+        lane: due.lane,
+        attempt: due.attempt,
+        now,
+        deadline: run.deadline_at,
+        notes,
+        output: touched.forward.output.clone(),
+        cause: run.cause.clone(),
+        wait_elapsed: matches!(resumed, Some(Resumed::ByTime)),
+        signal: match resumed {
+            Some(Resumed::BySignal(signal)) => Some(signal),
+            _ => None,
+        },
+    }
+}
+
+/// Runs an external call within its time. A call that ran out of it, or panicked, may have had its effect.
+async fn guarded<T>(timeout: Duration, call: impl Future<Output = Answer<T>>) -> Answer<T> {
+    match tokio::time::timeout(timeout, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_panic)) => Err(Halt::in_doubt("panic", "the action panicked; see the log")),
+        Err(_) => Err(Halt::in_doubt("timeout", format!("no answer within {} ms", timeout.as_millis()))),
+    }
+}
+
+/// Appends notes under the claim.
+struct JournalNotebook<'a> {
+    engine: &'a Engine,
+    due: Due,
+    claimed: Mutex<Claimed>,
+}
+
+impl<'a> JournalNotebook<'a> {
+    fn new(engine: &'a Engine, claimed: &Claimed, due: Due) -> Self {
+        Self { engine, due, claimed: Mutex::new(claimed.clone()) }
+    }
+
+    /// What the call has appended becomes what the claim's holder knows.
+    fn give_back(self, claimed: &mut Claimed) {
+        *claimed = self.claimed.into_inner();
+    }
+}
+
+#[async_trait]
+impl Notebook for JournalNotebook<'_> {
+    async fn note(&self, note: Value) -> Result<(), Halt> {
+        let mut claimed = self.claimed.lock().await;
+        match self.engine.record(&mut claimed, What::Note { due: self.due, note }).await {
+            Recorded::Yes => Ok(()),
+            Recorded::Interrupted | Recorded::Superseded => Err(Halt::Superseded),
+        }
+    }
+}

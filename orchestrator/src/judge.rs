@@ -1,0 +1,159 @@
+//! What an attempt's answer means for its saga: a pure function. Chance is passed in.
+
+use crate::{
+    action::{Answer, Failure, Halt, Lane, Probed},
+    definition::{Definition, Retry, Step},
+    journal::{Entry, Moment, StuckCause},
+    plan::{self, Due},
+    run::{LaneRun, Run},
+};
+use chrono::TimeDelta;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Draws a whole number from zero to the given one, evenly.
+pub type Chance = dyn Fn(u64) -> u64 + Send + Sync;
+
+/// However long somebody asks us to wait, we come back after this.
+pub const PATIENCE_MAX: Duration = Duration::from_secs(300);
+
+/// Judges answers for one half of one step of one saga at one moment.
+pub(crate) struct Judge<'a> {
+    pub(crate) definition: &'a Definition,
+    pub(crate) run: &'a Run,
+    pub(crate) due: Due,
+    pub(crate) now: Moment,
+    pub(crate) chance: &'a Chance,
+}
+
+impl Judge<'_> {
+    fn step(&self) -> &Step {
+        &self.definition.steps[self.due.step]
+    }
+
+    fn lane_run(&self) -> LaneRun {
+        self.run.step(&self.step().step).lane(self.due.lane).clone()
+    }
+
+    fn retry(&self) -> Retry {
+        let step = self.step();
+        match (self.due.lane, &step.compensation) {
+            (Lane::Compensation, Some(compensation)) => compensation.retry,
+            _ => step.retry,
+        }
+    }
+
+    /// The entries that an action's answer makes.
+    pub(crate) fn answered(&self, answer: &Answer<Value>) -> Vec<Entry> {
+        let (step, lane, attempt) = (self.step().step.clone(), self.due.lane, self.due.attempt);
+        match answer {
+            Ok(output) => vec![Entry::Succeeded { step, lane, attempt, output: storable(output.clone()), probed: false }],
+            Err(Halt::Transient { failure, after }) => vec![self.failed(failure, *after)],
+            Err(Halt::Permanent(failure)) => vec![self.refused(failure)],
+            Err(Halt::InDoubt(failure)) => self.in_doubt(failure),
+            Err(Halt::Wait(wait)) if wait.signal_name().is_none() && wait.until.is_none() => {
+                vec![self.refused(&Failure::new("endless-wait", "it waits for neither a signal nor a time"))]
+            }
+            Err(Halt::Wait(wait)) => vec![Entry::Waits { step, lane, wait: wait.clone() }],
+            Err(Halt::Parked { after, reason }) => {
+                let until = self.now + delta((*after).min(PATIENCE_MAX));
+                vec![Entry::Parked { step, lane, until, reason: reason.clone() }]
+            }
+            Err(Halt::Superseded) => Vec::new(),
+        }
+    }
+
+    /// The entries that a probe's answer makes.
+    pub(crate) fn probed(&self, found: &Answer<Probed<Value>>) -> Vec<Entry> {
+        let (step, lane, attempt) = (self.step().step.clone(), self.due.lane, self.due.attempt);
+        match found {
+            Ok(Probed::Executed(output)) => {
+                vec![Entry::Succeeded { step, lane, attempt, output: storable(output.clone()), probed: true }]
+            }
+            Ok(Probed::NotExecuted) => {
+                let known = self.lane_run().failure;
+                let failure = known.unwrap_or_else(|| Failure::new("not-executed", "the call never arrived"));
+                vec![self.failed(&failure, None)]
+            }
+            Ok(Probed::Refused(failure)) => vec![self.refused(failure)],
+            Err(Halt::Wait(wait)) if wait.signal_name().is_some() || wait.until.is_some() => {
+                vec![Entry::Waits { step, lane, wait: wait.clone() }]
+            }
+            Err(Halt::Superseded) => Vec::new(),
+            Err(Halt::InDoubt(failure) | Halt::Permanent(failure) | Halt::Transient { failure, .. }) => {
+                self.in_doubt(failure)
+            }
+            Err(Halt::Parked { reason, .. }) => self.in_doubt(&Failure::new("parked", reason.clone())),
+            Err(Halt::Wait(_)) => self.in_doubt(&Failure::new("endless-wait", "the probe waits for nothing")),
+        }
+    }
+
+    fn failed(&self, failure: &Failure, after: Option<Duration>) -> Entry {
+        let made = self.lane_run().failures_with_one_more();
+        let retry_at = self.retry().allows(made).then(|| self.later(made, after));
+        Entry::Failed {
+            step: self.step().step.clone(),
+            lane: self.due.lane,
+            attempt: self.due.attempt,
+            failure: failure.clone(),
+            permanent: false,
+            retry_at,
+        }
+    }
+
+    fn refused(&self, failure: &Failure) -> Entry {
+        Entry::Failed {
+            step: self.step().step.clone(),
+            lane: self.due.lane,
+            attempt: self.due.attempt,
+            failure: failure.clone(),
+            permanent: true,
+            retry_at: None,
+        }
+    }
+
+    /// Doubt is kept until the policy is used up; then the compensation settles it, or a person.
+    fn in_doubt(&self, failure: &Failure) -> Vec<Entry> {
+        let step = self.step().step.clone();
+        let (lane, attempt) = (self.due.lane, self.due.attempt);
+        let made = self.lane_run().failures + 1;
+        let probe_at = self.later(made, None);
+        let mut entries = vec![Entry::InDoubt { step: step.clone(), lane, attempt, failure: failure.clone(), probe_at }];
+        if !self.retry().allows(made) {
+            let pivot = self.definition.pivot();
+            let reversible = lane == Lane::Forward
+                && pivot != Some(self.due.step)
+                && !plan::past_pivot(self.definition, self.run)
+                && !self.run.compensating;
+            entries.push(if reversible {
+                Entry::Compensating { cause: failure.clone() }
+            } else {
+                Entry::Stuck { step: Some(step), lane, cause: StuckCause::Exhausted, failure: failure.clone() }
+            });
+        }
+        entries
+    }
+
+    /// Full jitter, but not before what the other side asked for.
+    fn later(&self, made: u32, after: Option<Duration>) -> Moment {
+        let ceiling = u64::try_from(self.retry().ceiling(made).as_millis()).unwrap_or(u64::MAX);
+        let drawn = Duration::from_millis((self.chance)(ceiling));
+        self.now + delta(drawn.max(after.unwrap_or_default().min(PATIENCE_MAX)))
+    }
+}
+
+/// Postgres' JSON has no NUL; what an outside answer brings must not make a saga impossible to record.
+pub(crate) fn storable(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
+        Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
+        Value::Object(members) => Value::Object(
+            members.into_iter().map(|(name, value)| (name.replace('\0', "\u{fffd}"), storable(value))).collect(),
+        ),
+        other => other,
+    }
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}

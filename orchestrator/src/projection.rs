@@ -1,0 +1,80 @@
+//! What the business keeps beside the journal: rows of its own that follow from moves, written in the same
+//! transaction.
+
+use crate::{
+    action::Failure,
+    catalog::Known,
+    ids::SagaId,
+    journal::Entry,
+    run::Run,
+    saga::State,
+};
+use async_trait::async_trait;
+use serde_json::Value;
+use sqlx::PgConnection;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A move that is being committed.
+#[derive(Debug, Clone)]
+pub struct Moved {
+    /// The saga.
+    pub saga_id: SagaId,
+    /// Its definition, to look up a step's action.
+    pub known: Arc<Known>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Its input.
+    pub saga_input: Value,
+    /// What this move appends.
+    pub entries: Vec<Entry>,
+    /// Where the saga stands after it.
+    pub state: State,
+    /// Why it compensates or is stuck, if it does or is.
+    pub failure: Option<Failure>,
+    /// The saga after the move.
+    pub run: Run,
+}
+
+impl Moved {
+    pub(crate) fn new(run: &Run, known: &Arc<Known>, entries: Vec<Entry>) -> Self {
+        let failure = run.stuck.as_ref().map(|stuck| stuck.failure.clone()).or_else(|| run.cause.clone());
+        Self {
+            saga_id: run.saga_id,
+            known: Arc::clone(known),
+            tags: run.tags.clone(),
+            saga_input: run.input.clone(),
+            entries,
+            state: run.state,
+            failure,
+            run: run.clone(),
+        }
+    }
+
+    /// The action that a step runs.
+    #[must_use]
+    pub fn action_of(&self, step: &str) -> Option<&str> {
+        let position = self.known.definition.position(step)?;
+        Some(&self.known.definition.steps[position].action)
+    }
+}
+
+/// Keeps rows of the business in step with moves. May be called again with the same moves after a rollback.
+#[async_trait]
+pub trait Projection: Send + Sync + 'static {
+    /// Writes what follows from `moves`, in order.
+    ///
+    /// # Errors
+    /// The database's; the whole transaction is then rolled back.
+    async fn apply(&self, tx: &mut PgConnection, moves: &[Moved]) -> Result<(), sqlx::Error>;
+}
+
+/// Keeps nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProjection;
+
+#[async_trait]
+impl Projection for NoProjection {
+    async fn apply(&self, _tx: &mut PgConnection, _moves: &[Moved]) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+}
