@@ -14,7 +14,7 @@ use crate::{
     projection::Projection,
     run::Run,
     start::{Prepared, Start, StartError, Started, Starts},
-    store,
+    store, wakeups,
 };
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -29,6 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How many steps one claim runs before others get a turn.
 pub const STEPS_PER_CLAIM_MAX: u32 = 64;
@@ -65,6 +66,11 @@ struct Shared {
     clock: DatabaseClock,
     held: Mutex<HashMap<SagaId, Arc<Hold>>>,
     wake: Arc<Notify>,
+    outbox: Arc<Notify>,
+    /// Tells this process and the others that a saga has work to be claimed.
+    started: Arc<dyn Fn() + Send + Sync>,
+    #[expect(dead_code, reason = "ends with the engine")]
+    announcer: AbortOnDropHandle<()>,
 }
 
 /// What is known of a claim in this process.
@@ -135,9 +141,21 @@ impl Engine {
         projection: Arc<dyn Projection>,
     ) -> Self {
         let wake = Arc::new(Notify::new());
+        let outbox = Arc::new(Notify::new());
         let committed: Arc<dyn Fn() + Send + Sync> = {
-            let wake = Arc::clone(&wake);
-            Arc::new(move || wake.notify_one())
+            let (wake, outbox) = (Arc::clone(&wake), Arc::clone(&outbox));
+            Arc::new(move || {
+                wake.notify_one();
+                outbox.notify_one();
+            })
+        };
+        let announce = Arc::new(Notify::new());
+        let started: Arc<dyn Fn() + Send + Sync> = {
+            let (wake, announce) = (Arc::clone(&wake), Arc::clone(&announce));
+            Arc::new(move || {
+                wake.notify_one();
+                announce.notify_one();
+            })
         };
         let moves = Moves {
             projection: Arc::clone(&projection),
@@ -148,7 +166,9 @@ impl Engine {
         Self(Arc::new(Shared {
             catalog: Catalog::new(pool.clone(), Arc::clone(&registry)),
             moves: GroupCommit::start(pool.clone(), moves),
-            starts: GroupCommit::start(pool.clone(), Starts { committed }),
+            starts: GroupCommit::start(pool.clone(), Starts { committed: Arc::clone(&started) }),
+            announcer: AbortOnDropHandle::new(tokio::spawn(wakeups::announce(pool.clone(), announce))),
+            started,
             pool,
             registry,
             projection,
@@ -156,6 +176,7 @@ impl Engine {
             clock: DatabaseClock::default(),
             held: Mutex::default(),
             wake,
+            outbox,
         }))
     }
 
@@ -194,8 +215,20 @@ impl Engine {
         self.0.wake.notified().await;
     }
 
-    pub(crate) fn hint(&self) {
-        self.0.wake.notify_one();
+    /// Completes after something was committed in this process: a hint that there may be messages to deliver.
+    pub async fn something_for_the_outbox(&self) {
+        self.0.outbox.notified().await;
+    }
+
+    /// Tells all processes that a saga has work to be claimed; after a commit, never instead of one.
+    pub fn hint(&self) {
+        (self.0.started)();
+    }
+
+    /// Takes up other processes' hints, for [`Engine::something_committed`]. Never ends.
+    pub async fn listen(&self) {
+        let wake = Arc::clone(&self.0.wake);
+        wakeups::listen(self.0.pool.clone(), move || wake.notify_one()).await;
     }
 
     /// Resolves a start's definition and checks its input, outside of any transaction.
@@ -403,6 +436,16 @@ impl Engine {
     pub async fn hand_back(&self, claimed: Vec<Claimed>) -> Result<(), sqlx::Error> {
         let held: Vec<_> = claimed.iter().map(|one| (one.saga_id(), one.token)).collect();
         claimed.iter().for_each(|one| self.let_go(one));
+        claims::hand_back(&self.0.pool, &held).await
+    }
+
+    /// Gives everything back that this process still holds: what was in the middle of a call is then in doubt, and
+    /// is looked after by others at once.
+    ///
+    /// # Errors
+    /// The database's; the claims then end with their leases.
+    pub async fn hand_back_all(&self) -> Result<(), sqlx::Error> {
+        let held: Vec<_> = self.held().drain().map(|(saga_id, hold)| (saga_id, hold.token)).collect();
         claims::hand_back(&self.0.pool, &held).await
     }
 

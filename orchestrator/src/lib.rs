@@ -26,6 +26,7 @@ pub mod group_commit;
 pub mod ids;
 pub mod outbox;
 pub mod projection;
+pub mod schedules;
 pub mod start;
 pub mod view;
 
@@ -34,6 +35,7 @@ mod claims;
 mod execute;
 mod moves;
 mod store;
+mod wakeups;
 
 pub use catalog::Catalog;
 pub use engine::{Claimed, Engine, EngineSettings, Settled};

@@ -1,0 +1,115 @@
+//! A turn is one attempt of one step of a claimed saga. apalis runs it; the acknowledging layer settles it through
+//! the engine's committer, and only then is its slot free again.
+
+use crate::queue::LocalQueue;
+use apalis::prelude::{BoxDynError, Data, Task};
+use futures::future::BoxFuture;
+use orchestrator::{Claimed, Engine, Report, Settled};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service};
+use tracing::Instrument;
+
+/// A claimed saga in a slot of this process.
+#[derive(Clone)]
+pub(crate) struct Turn {
+    pub(crate) claimed: Claimed,
+    /// Free again when the last clone is gone: after the move is durable.
+    pub(crate) slot: Arc<OwnedSemaphorePermit>,
+}
+
+/// What a turn came to, to be settled. In a cell, because apalis wants answers that can be shared.
+pub(crate) struct Turned(Mutex<Option<(Claimed, Report)>>);
+
+/// The handler: carries out what is due for one saga.
+pub(crate) async fn take_turn(turn: Turn, engine: Data<Engine>) -> Result<Turned, Infallible> {
+    let span = tracing::info_span!(
+        "turn",
+        saga.id = %turn.claimed.saga_id(),
+        saga.definition = turn.claimed.definition(),
+        step.name = turn.claimed.step(),
+    );
+    let executed = engine.execute(turn.claimed).instrument(span).await;
+    Ok(Turned(Mutex::new(Some(executed))))
+}
+
+/// The layer that settles turns.
+#[derive(Clone)]
+pub(crate) struct Settle {
+    pub(crate) engine: Engine,
+    pub(crate) queue: LocalQueue<Turn>,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl<S> Layer<S> for Settle {
+    type Service = Settling<S>;
+
+    fn layer(&self, inner: S) -> Settling<S> {
+        Settling { inner, settle: self.clone() }
+    }
+}
+
+/// See [`Settle`].
+#[derive(Clone)]
+pub(crate) struct Settling<S> {
+    inner: S,
+    settle: Settle,
+}
+
+impl<S> Service<Task<Turn>> for Settling<S>
+where
+    S: Service<Task<Turn>, Response = Turned>,
+    S::Error: Into<BoxDynError>,
+    S::Future: Send + 'static,
+{
+    type Response = ();
+    type Error = BoxDynError;
+    type Future = BoxFuture<'static, Result<(), BoxDynError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxDynError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, task: Task<Turn>) -> Self::Future {
+        let settle = self.settle.clone();
+        let Turn { claimed, slot } = task.args.clone();
+        let turned = self.inner.call(task);
+        Box::pin(async move {
+            match turned.await.map_err(Into::into) {
+                Ok(turned) => settle.settle(turned, slot).await,
+                Err(error) => settle.give_up(claimed, error).await,
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Settle {
+    async fn settle(&self, turned: Turned, slot: Arc<OwnedSemaphorePermit>) {
+        let executed = turned.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Some((claimed, report)) = executed else { return };
+        match self.engine.settle(claimed, report).await {
+            Settled::Continue(claimed) if self.stopping.is_cancelled() => self.hand_back(claimed).await,
+            Settled::Continue(claimed) => self.queue.push(Turn { claimed, slot }),
+            Settled::Released | Settled::Superseded => {}
+        }
+    }
+
+    /// A panic outside of any action: a mistake of ours. Others take the saga; its claims are counted.
+    async fn give_up(&self, claimed: Claimed, error: BoxDynError) {
+        let saga_id = claimed.saga_id();
+        tracing::error!(saga.id = %saga_id, error = %error, "A turn of saga {saga_id} broke off: {error}");
+        self.hand_back(claimed).await;
+    }
+
+    async fn hand_back(&self, claimed: Claimed) {
+        if let Err(error) = self.engine.hand_back(vec![claimed]).await {
+            tracing::warn!(error = %error, "A claim could not be handed back and ends with its lease: {error}");
+        }
+    }
+}
