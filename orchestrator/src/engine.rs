@@ -122,6 +122,7 @@ impl Claimed {
 
 /// What became of a claim after a move.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub enum Settled {
     /// The next step is due at once, under the same claim.
     Continue(Claimed),

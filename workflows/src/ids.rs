@@ -15,3 +15,15 @@ prefixed_id!(
     /// What a buyer asked for with a hold and a payment method.
     OrderId, "ord"
 );
+prefixed_id!(
+    /// One charge of an order at one gateway.
+    PaymentId, "pay"
+);
+prefixed_id!(
+    /// Money on its way back to a buyer.
+    RefundId, "ref"
+);
+prefixed_id!(
+    /// The right to one seat.
+    TicketId, "tkt"
+);

@@ -1,9 +1,9 @@
 //! What somebody wants to sell, and what is wrong with it: every mistake, with where it is.
 
 use super::local_time::read_time;
+use crate::money::{Currency, currency_from_code};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use iso_currency::Currency;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -138,7 +138,7 @@ impl NewEvent {
         {
             mistakes.push(Mistake::new("/salesEnd", "the sale ends before it begins"));
         }
-        let currency = Currency::from_code(&self.currency);
+        let currency = currency_from_code(&self.currency).ok();
         if currency.is_none() {
             mistakes.push(Mistake::new("/currency", "not an ISO 4217 currency, like `EUR`"));
         }

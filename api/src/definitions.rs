@@ -1,0 +1,244 @@
+//! Definitions: looking at them, adding versions, choosing the one that new sagas use.
+
+use crate::{
+    auth::Caller,
+    card_data,
+    page::Page,
+    problem::{Problem, kinds},
+    query::StrictPath,
+    state::ApiState,
+    strict_json::{JSON_BYTES_MAX, StrictJson, read_body},
+    text,
+    wire::Time,
+};
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use orchestrator::{
+    catalog::{self, ActivateError, ApplyError, Known, Listed},
+    definition::Mistake,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// A definition and its versions.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DefinitionListed {
+    name: String,
+    /// What new sagas use; null where nothing is active.
+    active: Option<ActiveVersion>,
+    /// All versions, oldest first.
+    versions: Vec<Version>,
+}
+
+/// The version that new sagas use.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ActiveVersion {
+    version: i32,
+    /// The person who chose it; null when a release brought it along.
+    chosen_by: Option<String>,
+    reason: Option<String>,
+    activated_at: Time,
+}
+
+/// One version.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Version {
+    version: i32,
+    digest: String,
+    created_at: Time,
+    created_by: String,
+}
+
+/// What one version says.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DefinitionVersion {
+    name: String,
+    version: i32,
+    digest: String,
+    /// As it is stored and run.
+    document: Value,
+    /// As it was written.
+    source: String,
+    created_at: Time,
+    created_by: String,
+}
+
+impl From<Listed> for DefinitionListed {
+    fn from(listed: Listed) -> Self {
+        let version = |version: catalog::Version| Version {
+            version: version.version,
+            digest: version.digest,
+            created_at: version.created_at.into(),
+            created_by: version.created_by,
+        };
+        let active = |active: catalog::ActiveVersion| ActiveVersion {
+            version: active.version,
+            chosen_by: active.chosen_by,
+            reason: active.reason,
+            activated_at: active.activated_at.into(),
+        };
+        Self {
+            name: listed.name,
+            active: listed.active.map(active),
+            versions: listed.versions.into_iter().map(version).collect(),
+        }
+    }
+}
+
+impl TryFrom<&Known> for DefinitionVersion {
+    type Error = Problem;
+    fn try_from(known: &Known) -> Result<Self, Problem> {
+        Ok(Self {
+            name: known.name.clone(),
+            version: known.version,
+            digest: known.digest.clone(),
+            document: serde_json::to_value(&known.definition).map_err(Problem::internal)?,
+            source: known.source.clone(),
+            created_at: known.created_at.into(),
+            created_by: known.created_by.clone(),
+        })
+    }
+}
+
+/// Every definition with its versions, by name.
+#[utoipa::path(get, path = "/definitions", tag = "definitions", operation_id = "listDefinitions",
+    responses((status = 200, body = Page<DefinitionListed>)))]
+pub(crate) async fn list(State(state): State<ApiState>) -> Result<Json<Page<DefinitionListed>>, Problem> {
+    let listed = state.engine.catalog().list().await?;
+    Ok(Json(Page { items: listed.into_iter().map(DefinitionListed::from).collect(), next: None }))
+}
+
+/// A definition with its versions, and what the version says that new sagas use.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DefinitionShown {
+    #[serde(flatten)]
+    version: DefinitionVersion,
+    active: Option<ActiveVersion>,
+    versions: Vec<Version>,
+}
+
+/// One definition: the active version, or the newest where none is active.
+#[utoipa::path(get, path = "/definitions/{name}", tag = "definitions", operation_id = "getDefinition",
+    params(("name" = String, Path)), responses((status = 200, body = DefinitionShown)))]
+pub(crate) async fn show(
+    State(state): State<ApiState>,
+    StrictPath(name): StrictPath<String>,
+) -> Result<Json<DefinitionShown>, Problem> {
+    let catalog = state.engine.catalog();
+    let known = catalog.show(&name, None).await?.ok_or_else(Problem::not_found)?;
+    let listed = catalog.versions(&name).await?.ok_or_else(Problem::not_found)?;
+    let DefinitionListed { active, versions, .. } = listed.into();
+    Ok(Json(DefinitionShown { version: DefinitionVersion::try_from(known.as_ref())?, active, versions }))
+}
+
+/// One version of a definition.
+#[utoipa::path(get, path = "/definitions/{name}/{version}", tag = "definitions", operation_id = "getDefinitionVersion",
+    params(("name" = String, Path), ("version" = i32, Path)),
+    responses((status = 200, body = DefinitionVersion)))]
+pub(crate) async fn show_version(
+    State(state): State<ApiState>,
+    StrictPath((name, version)): StrictPath<(String, i32)>,
+) -> Result<Json<DefinitionVersion>, Problem> {
+    let known = state.engine.catalog().get(&name, version).await?.ok_or_else(Problem::not_found)?;
+    Ok(Json(DefinitionVersion::try_from(known.as_ref())?))
+}
+
+/// What became of a document.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DefinitionApplied {
+    name: String,
+    version: i32,
+    digest: String,
+}
+
+/// Adds a version, unless one says the same already. New sagas use it once it is activated.
+#[utoipa::path(put, path = "/definitions/{name}", tag = "definitions", operation_id = "putDefinition",
+    params(("name" = String, Path)), request_body(content = String, content_type = "application/yaml"),
+    responses((status = 201, body = DefinitionApplied), (status = 200, body = DefinitionApplied,
+        description = "A version says the same already")))]
+pub(crate) async fn put(
+    State(state): State<ApiState>,
+    Caller(caller): Caller,
+    StrictPath(name): StrictPath<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    if !is_yaml(&parts.headers) {
+        return Err(Problem::new(&kinds::UNSUPPORTED_MEDIA_TYPE, "Send the definition as application/yaml."));
+    }
+    let bytes = read_body(&parts.headers, body, JSON_BYTES_MAX).await?;
+    let yaml = std::str::from_utf8(&bytes)
+        .ok()
+        .filter(|text| !text.contains('\0'))
+        .ok_or_else(|| invalid(&[Mistake { line: 1, message: "the document is not UTF-8 text".to_owned() }]))?;
+    if card_data::in_text(yaml) {
+        return Err(Problem::card_data());
+    }
+    let applied = state.engine.catalog().apply_as(&name, yaml, &caller.name).await.map_err(|error| match error {
+        ApplyError::Invalid(mistakes) | ApplyError::InvalidFile { mistakes, .. } => invalid(&mistakes),
+        ApplyError::Database(error) => error.into(),
+    })?;
+    let status = if applied.new { StatusCode::CREATED } else { StatusCode::OK };
+    let location = [(header::LOCATION, format!("/definitions/{}/{}", applied.name, applied.version))];
+    let body = DefinitionApplied { name: applied.name, version: applied.version, digest: applied.digest };
+    Ok((status, location, Json(body)).into_response())
+}
+
+fn invalid(mistakes: &[Mistake]) -> Problem {
+    let first = mistakes.first().map(|first| format!("Line {}: {}", first.line, first.message)).unwrap_or_default();
+    Problem::new(&kinds::INVALID_DEFINITION, first)
+        .with("mistakes", serde_json::to_value(mistakes).unwrap_or_default())
+}
+
+/// There is only one kind of body here; a tool that names none means it.
+fn is_yaml(headers: &HeaderMap) -> bool {
+    let Some(said) = headers.get(header::CONTENT_TYPE) else { return true };
+    let said = said.to_str().unwrap_or_default().to_ascii_lowercase();
+    let media_type = said.split(';').next().unwrap_or_default().trim();
+    ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain"].contains(&media_type)
+}
+
+/// Why a version is made active.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Activate {
+    reason: String,
+}
+
+/// The version that new sagas use now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Activated {
+    name: String,
+    version: i32,
+}
+
+/// Makes new sagas use this version. Those that run stay on theirs.
+#[utoipa::path(post, path = "/definitions/{name}/{version}/activate", tag = "definitions",
+    operation_id = "activateDefinition", params(("name" = String, Path), ("version" = i32, Path)),
+    request_body = Activate, responses((status = 202, body = Activated)))]
+pub(crate) async fn activate(
+    State(state): State<ApiState>,
+    Caller(caller): Caller,
+    StrictPath((name, version)): StrictPath<(String, i32)>,
+    StrictJson(body): StrictJson<Activate>,
+) -> Result<Response, Problem> {
+    let reason = text::reason(&body.reason)?;
+    let done = state.engine.catalog().activate(&name, version, &caller.name, reason).await;
+    done.map_err(|error| match error {
+        ActivateError::Unknown { .. } => Problem::not_found(),
+        ActivateError::Invalid { mistakes, .. } => invalid(&mistakes),
+        ActivateError::Database(error) => error.into(),
+    })?;
+    Ok((StatusCode::ACCEPTED, Json(Activated { name, version })).into_response())
+}

@@ -1,0 +1,139 @@
+//! `openapi.json`, from the list of routes: what the handlers say about themselves, who may use them, and what
+//! can be wrong with a request.
+
+use crate::{
+    auth::Access,
+    problem::{ProblemBody, kinds::{self, Kind}},
+    routes::{self, Route},
+};
+use axum::http::StatusCode;
+use std::collections::BTreeMap;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Components, Content, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Ref, Response, ResponseBuilder, Tag,
+        path::{Operation, PathItem},
+        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+    },
+};
+
+/// The name of the one way to prove who calls.
+const BEARER: &str = "bearer";
+/// What every route behind a token may answer.
+const BEHIND_A_TOKEN: [&Kind; 3] = [&kinds::UNAUTHENTICATED, &kinds::WRONG_ROLE, &kinds::RATE_LIMITED];
+/// What every route with a JSON body may answer.
+const WITH_A_BODY: [&Kind; 6] = [
+    &kinds::MALFORMED_JSON,
+    &kinds::UNKNOWN_MEMBER,
+    &kinds::INVALID_VALUE,
+    &kinds::CARD_DATA_REFUSED,
+    &kinds::BODY_TOO_LARGE,
+    &kinds::UNSUPPORTED_MEDIA_TYPE,
+];
+/// What every route with a query may answer.
+const WITH_A_QUERY: [&Kind; 3] = [&kinds::UNKNOWN_PARAMETER, &kinds::INVALID_PARAMETER, &kinds::CARD_DATA_REFUSED];
+/// What every route may answer when something of ours is wrong.
+const ANY: [&Kind; 4] = [&kinds::INTERNAL, &kinds::OVERLOADED, &kinds::UNAVAILABLE, &kinds::TIMED_OUT];
+
+/// The document.
+#[must_use]
+pub fn document() -> OpenApi {
+    let mut document = OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Showrunner")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(include_str!("openapi/description.md")))
+                .build(),
+        )
+        .tags(Some([
+            tag("booking", "Events, holds, orders, tickets: for programs that sell."),
+            tag("sagas", "Looking into sagas and repairing them: for operators."),
+            tag("definitions", "What sagas do."),
+            tag("records", "What people did, and what could not be delivered."),
+            tag("machines", "For load balancers, monitoring and tools."),
+        ]))
+        .build();
+    let mut components = Components::default();
+    components.add_security_scheme(BEARER, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
+    for mut route in routes::all() {
+        components.schemas.extend(std::mem::take(&mut route.schemas));
+        describe(&mut route);
+        document.paths.merge(route.paths);
+    }
+    document.components = Some(components);
+    document
+}
+
+fn tag(name: &str, description: &str) -> Tag {
+    let mut tag = Tag::new(name);
+    tag.description = Some(description.to_owned());
+    tag
+}
+
+/// The methods and operations of an address.
+pub(crate) fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Operation)> {
+    [
+        (HttpMethod::Get, &mut item.get),
+        (HttpMethod::Put, &mut item.put),
+        (HttpMethod::Post, &mut item.post),
+        (HttpMethod::Delete, &mut item.delete),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Adds to a route's operations what its place in the list says.
+fn describe(route: &mut Route) {
+    let (access, problems) = (route.access, route.problems);
+    for item in route.paths.paths.values_mut() {
+        for (_, operation) in operations(item) {
+            let mut kinds: Vec<&Kind> = problems.to_vec();
+            if let Access::Roles(roles) = access {
+                let names: Vec<String> = roles.iter().map(|role| format!("`{role}`")).collect();
+                let line = format!("Role: {}.", names.join(" or "));
+                let description = operation.description.get_or_insert_default();
+                *description = if description.is_empty() { line } else { format!("{description}\n\n{line}") };
+                operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
+                kinds.extend(BEHIND_A_TOKEN);
+            }
+            if operation.request_body.is_some() && access != Access::Open {
+                kinds.extend(WITH_A_BODY);
+            }
+            if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
+                kinds.extend(WITH_A_QUERY);
+            }
+            kinds.extend(ANY);
+            for (status, response) in problem_responses(&kinds) {
+                operation.responses.responses.entry(status.as_str().to_owned()).or_insert(response.into());
+            }
+        }
+    }
+}
+
+fn problem_responses(kinds: &[&Kind]) -> BTreeMap<StatusCode, Response> {
+    let mut slugs: BTreeMap<StatusCode, Vec<&str>> = BTreeMap::new();
+    for kind in kinds {
+        let known = slugs.entry(kind.status).or_default();
+        if !known.contains(&kind.slug) {
+            known.push(kind.slug);
+        }
+    }
+    let respond = |slugs: Vec<&str>| {
+        let names: Vec<String> = slugs.iter().map(|slug| format!("`{slug}`")).collect();
+        ResponseBuilder::new()
+            .description(names.join(", "))
+            .content("application/problem+json", Content::new(Some(Ref::from_schema_name(ProblemBody::name()))))
+            .build()
+    };
+    slugs.into_iter().map(|(status, slugs)| (status, respond(slugs))).collect()
+}
+
+/// The document as it is served and committed.
+#[must_use]
+pub fn text() -> String {
+    let mut text = document().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,112 @@
+//! The list of routes: who may use each, and what can be wrong with it. The address, the method and the shapes
+//! stand at the handler.
+
+use crate::{
+    auth::Access,
+    booking::{cancel, capture, events, orders, place, reservations, reserve, seats, tickets, webhooks},
+    definitions, machines,
+    problem::kinds::{self, Kind},
+    records,
+    sagas::{acts, follow, list, show, start},
+    state::ApiState,
+};
+use axum::routing::MethodRouter;
+use utoipa::openapi::{Paths, RefOr, schema::Schema};
+use utoipa_axum::{router::UtoipaMethodRouter, routes};
+use workflows::access::Role;
+
+const OPEN: Access = Access::Open;
+const ADMIN: Access = Access::Roles(&[Role::Admin]);
+const CLIENT: Access = Access::Roles(&[Role::Client]);
+const VIEWER: Access = Access::Roles(&[Role::Viewer]);
+const OPERATOR: Access = Access::Roles(&[Role::Operator]);
+const CLIENT_OR_OPERATOR: Access = Access::Roles(&[Role::Client, Role::Operator]);
+
+/// One route.
+pub(crate) struct Route {
+    /// Who may use it.
+    pub(crate) access: Access,
+    /// What can be wrong with a request beside what can be wrong with any.
+    pub(crate) problems: &'static [&'static Kind],
+    /// Its address and method, with what its handler says about it.
+    pub(crate) paths: Paths,
+    pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
+    pub(crate) handler: MethodRouter<ApiState>,
+}
+
+fn route(access: Access, handler: UtoipaMethodRouter<ApiState>, problems: &'static [&'static Kind]) -> Route {
+    let (schemas, paths, handler) = handler;
+    Route { access, problems, paths, schemas, handler }
+}
+
+/// Every route there is.
+pub(crate) fn all() -> Vec<Route> {
+    [booking(), sagas(), definitions(), machines()].into_iter().flatten().collect()
+}
+
+fn booking() -> Vec<Route> {
+    vec![
+        route(ADMIN, routes!(events::create), &[&kinds::INVALID_EVENT]),
+        route(CLIENT, routes!(events::list), &[&kinds::INVALID_CURSOR]),
+        route(CLIENT, routes!(events::show), &[&kinds::NOT_FOUND]),
+        route(CLIENT, routes!(seats::list), &[&kinds::NOT_FOUND]),
+        route(
+            CLIENT,
+            routes!(reserve::reserve),
+            &[&kinds::NOT_FOUND, &kinds::SEATS_UNAVAILABLE, &kinds::NOT_ON_SALE, &kinds::ORDER_EXISTS],
+        ),
+        route(CLIENT, routes!(reservations::release), &[&kinds::NOT_FOUND, &kinds::ORDER_EXISTS]),
+        route(
+            CLIENT,
+            routes!(place::place),
+            &[&kinds::NOT_FOUND, &kinds::ORDER_EXISTS, &kinds::HOLD_EXPIRED, &kinds::IDEMPOTENCY_CONFLICT],
+        ),
+        route(CLIENT, routes!(orders::list), &[&kinds::INVALID_CURSOR]),
+        route(CLIENT, routes!(orders::show), &[&kinds::NOT_FOUND]),
+        route(OPEN, routes!(capture::capture), &[&kinds::INVALID_SIGNATURE, &kinds::NOT_FOUND]),
+        route(OPEN, routes!(webhooks::receive), &[&kinds::INVALID_SIGNATURE, &kinds::NOT_FOUND]),
+        route(CLIENT, routes!(cancel::cancel), &[&kinds::NOT_FOUND, &kinds::NOT_CANCELLABLE, &kinds::IDEMPOTENCY_CONFLICT]),
+        route(CLIENT, routes!(tickets::show), &[&kinds::NOT_FOUND]),
+        route(CLIENT_OR_OPERATOR, routes!(tickets::verify), &[]),
+    ]
+}
+
+fn sagas() -> Vec<Route> {
+    const ACT: &[&Kind] = &[&kinds::NOT_FOUND, &kinds::MOVED_ON, &kinds::NOT_ALLOWED];
+    vec![
+        route(
+            CLIENT_OR_OPERATOR,
+            routes!(start::start),
+            &[&kinds::INVALID_INPUT, &kinds::UNKNOWN_DEFINITION, &kinds::IDEMPOTENCY_CONFLICT],
+        ),
+        route(VIEWER, routes!(list::list), &[&kinds::INVALID_CURSOR]),
+        route(VIEWER, routes!(show::show), &[&kinds::NOT_FOUND]),
+        route(VIEWER, routes!(show::why), &[&kinds::NOT_FOUND]),
+        route(VIEWER, routes!(follow::follow), &[&kinds::NOT_FOUND]),
+        route(OPERATOR, routes!(acts::retry), ACT),
+        route(OPERATOR, routes!(acts::cancel), ACT),
+        route(OPERATOR, routes!(acts::kill), ACT),
+        route(OPERATOR, routes!(acts::signal), ACT),
+    ]
+}
+
+fn definitions() -> Vec<Route> {
+    vec![
+        route(VIEWER, routes!(definitions::list), &[]),
+        route(VIEWER, routes!(definitions::show), &[&kinds::NOT_FOUND]),
+        route(VIEWER, routes!(definitions::show_version), &[&kinds::NOT_FOUND]),
+        route(OPERATOR, routes!(definitions::put), &[&kinds::INVALID_DEFINITION]),
+        route(OPERATOR, routes!(definitions::activate), &[&kinds::NOT_FOUND]),
+        route(VIEWER, routes!(records::audit), &[&kinds::INVALID_CURSOR]),
+    ]
+}
+
+fn machines() -> Vec<Route> {
+    vec![
+        route(OPEN, routes!(machines::healthz), &[]),
+        route(OPEN, routes!(machines::readyz), &[]),
+        route(OPEN, routes!(machines::metrics), &[]),
+        route(OPEN, routes!(machines::openapi), &[]),
+        route(OPEN, routes!(machines::problem), &[&kinds::NOT_FOUND]),
+    ]
+}

@@ -1,0 +1,7 @@
+//! Sagas: starting, looking into and repairing them.
+
+pub(crate) mod acts;
+pub(crate) mod follow;
+pub(crate) mod list;
+pub(crate) mod show;
+pub(crate) mod start;

@@ -1,0 +1,160 @@
+//! What a person does to a saga. Each act names the `seq` that the person saw, so that nobody acts on a saga that
+//! has moved since; the same act again, with the same `seq` and body, is answered as the first time.
+
+use crate::{
+    auth::{Address, Caller},
+    problem::{Problem, kinds},
+    query::StrictPath,
+    replay,
+    state::ApiState,
+    strict_json::StrictJson,
+    text,
+};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use orchestrator::{
+    acts::{Act, ActAnswer, ActError, ActRequest},
+    ids::SagaId,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// An act.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({"reason": "the gateway is back", "seq": 7}))]
+pub(crate) struct ActBody {
+    /// Why, in the person's words.
+    reason: String,
+    /// The saga's `seq` that the person saw.
+    seq: i64,
+    /// Only tells what it would do.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A signal.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({"name": "go", "payload": {}, "reason": "the buyer called", "seq": 4}))]
+pub(crate) struct SignalBody {
+    name: String,
+    #[serde(default)]
+    payload: Value,
+    /// Why, in the person's words.
+    reason: String,
+    /// The saga's `seq` that the person saw.
+    seq: i64,
+    /// Only tells what it would do.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// An act that was done.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ActDone {
+    #[schema(value_type = String)]
+    saga_id: SagaId,
+    /// Where the saga is now.
+    seq: i64,
+}
+
+/// Tries again what failed, forward or compensation, now.
+#[utoipa::path(post, path = "/sagas/{id}/retry", tag = "sagas", operation_id = "retrySaga",
+    params(("id" = String, Path)), request_body = ActBody,
+    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn retry(
+    State(state): State<ApiState>,
+    Caller(caller): Caller,
+    Address(address): Address,
+    StrictPath(saga): StrictPath<SagaId>,
+    StrictJson(body): StrictJson<ActBody>,
+) -> Result<Response, Problem> {
+    act(&state, request(saga, Act::Retry, body, caller.name, address)?).await
+}
+
+/// Compensates: takes back what was done.
+#[utoipa::path(post, path = "/sagas/{id}/cancel", tag = "sagas", operation_id = "cancelSaga",
+    params(("id" = String, Path)), request_body = ActBody,
+    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn cancel(
+    State(state): State<ApiState>,
+    Caller(caller): Caller,
+    Address(address): Address,
+    StrictPath(saga): StrictPath<SagaId>,
+    StrictJson(body): StrictJson<ActBody>,
+) -> Result<Response, Problem> {
+    act(&state, request(saga, Act::Cancel, body, caller.name, address)?).await
+}
+
+/// Stops the saga where it is and takes nothing back.
+#[utoipa::path(post, path = "/sagas/{id}/kill", tag = "sagas", operation_id = "killSaga",
+    params(("id" = String, Path)), request_body = ActBody,
+    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn kill(
+    State(state): State<ApiState>,
+    Caller(caller): Caller,
+    Address(address): Address,
+    StrictPath(saga): StrictPath<SagaId>,
+    StrictJson(body): StrictJson<ActBody>,
+) -> Result<Response, Problem> {
+    act(&state, request(saga, Act::Kill, body, caller.name, address)?).await
+}
+
+/// Sends the saga a signal.
+#[utoipa::path(post, path = "/sagas/{id}/signal", tag = "sagas", operation_id = "signalSaga",
+    params(("id" = String, Path)), request_body = SignalBody,
+    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn signal(
+    State(state): State<ApiState>,
+    Caller(caller): Caller,
+    Address(address): Address,
+    StrictPath(saga): StrictPath<SagaId>,
+    StrictJson(body): StrictJson<SignalBody>,
+) -> Result<Response, Problem> {
+    let name = text::name("/name", &body.name)?.to_owned();
+    let act_body = ActBody { reason: body.reason, seq: body.seq, dry_run: body.dry_run };
+    act(&state, request(saga, Act::Signal { name, payload: body.payload }, act_body, caller.name, address)?).await
+}
+
+fn request(
+    saga: SagaId,
+    act: Act,
+    body: ActBody,
+    by: String,
+    address: std::net::IpAddr,
+) -> Result<ActRequest, Problem> {
+    let reason = text::reason(&body.reason)?.to_owned();
+    Ok(ActRequest { saga, act, reason, seq: body.seq, by, address: Some(address.to_string()), dry_run: body.dry_run })
+}
+
+async fn act(state: &ApiState, request: ActRequest) -> Result<Response, Problem> {
+    let saga_id = request.saga;
+    tracing::Span::current().record("saga.id", tracing::field::display(saga_id));
+    match state.engine.act(request).await.map_err(problem)? {
+        ActAnswer::Done { seq } => Ok(done(saga_id, seq)),
+        ActAnswer::Replayed { seq } => Ok(replay::marked(done(saga_id, seq))),
+        ActAnswer::DryRun(effects) => Ok(Json(effects).into_response()),
+    }
+}
+
+fn done(saga_id: SagaId, seq: i64) -> Response {
+    (StatusCode::ACCEPTED, Json(ActDone { saga_id, seq })).into_response()
+}
+
+fn problem(error: ActError) -> Problem {
+    match error {
+        ActError::NotFound => Problem::not_found(),
+        ActError::MovedOn { seq } => {
+            Problem::new(&kinds::MOVED_ON, format!("The saga is at {seq} now.")).with("currentSeq", seq)
+        }
+        ActError::NotAllowed(reason) => Problem::new(&kinds::NOT_ALLOWED, reason),
+        ActError::Database(error) => error.into(),
+    }
+}

@@ -1,0 +1,51 @@
+//! Shapes that many answers share.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+use workflows::money::Money;
+
+/// Money in an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Money, example = json!({"amount": 4500, "currency": "EUR"}))]
+pub struct Amount {
+    /// Minor units.
+    pub amount: i64,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+impl From<Money> for Amount {
+    fn from(money: Money) -> Self {
+        Self { amount: money.amount_minor, currency: money.currency.code().to_owned() }
+    }
+}
+
+/// A time in an answer: RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-12-31T19:00:00Z")]
+pub struct Time(pub DateTime<Utc>);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+impl From<DateTime<Utc>> for Time {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_utc() {
+        let time = |text: &str| serde_json::to_value(Time(text.parse().unwrap())).unwrap();
+        assert_eq!(time("2026-12-31T20:00:00+01:00"), "2026-12-31T19:00:00Z");
+        assert_eq!(time("2026-12-31T20:00:00.123456Z"), "2026-12-31T20:00:00.123456Z");
+    }
+}

@@ -1,0 +1,73 @@
+//! What a gateway's books look like from outside, whatever protocol it speaks.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// A gateway's own truth.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Books {
+    /// Every payment that was announced or tried.
+    pub(crate) charges: Vec<ChargeEntry>,
+    /// Every payment that was ended before it was captured.
+    pub(crate) voids: Vec<VoidEntry>,
+    /// Every refund.
+    pub(crate) refunds: Vec<RefundEntry>,
+}
+
+/// One payment.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ChargeEntry {
+    pub(crate) reference: String,
+    /// The protocol's own id of the last attempt, where it has one.
+    pub(crate) charge: Option<String>,
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    /// `created`, `actionRequired`, `processing`, `authorized`, `captured`, `refunded` (in full),
+    /// `declined` or `voided`.
+    pub(crate) status: &'static str,
+    pub(crate) protocol_status: &'static str,
+    pub(crate) captured: i64,
+    pub(crate) refunded: i64,
+    pub(crate) decline_code: Option<String>,
+    pub(crate) payment_method: Option<String>,
+    pub(crate) idempotency_keys: Vec<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// How often money was asked for: every call that reached the gateway, answered or not.
+    pub(crate) asked: u64,
+    pub(crate) created_at: String,
+    pub(crate) updated_at: String,
+}
+
+/// One payment that was ended.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VoidEntry {
+    pub(crate) reference: String,
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    pub(crate) status: &'static str,
+    pub(crate) idempotency_keys: Vec<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) asked: u64,
+    pub(crate) created_at: String,
+}
+
+/// One refund.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RefundEntry {
+    pub(crate) reference: String,
+    /// The payment that it gives back.
+    pub(crate) payment: String,
+    pub(crate) charge: Option<String>,
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    pub(crate) status: &'static str,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) idempotency_keys: Vec<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) asked: u64,
+    pub(crate) created_at: String,
+}

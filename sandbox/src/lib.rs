@@ -1,0 +1,23 @@
+//! Payment gateways that speak the real protocols, with fault knobs and books of their own.
+//!
+//! It uses nothing of ours, so that a mistake of ours is not made twice and cancels out: what its
+//! books say is what a gateway would have done with the money.
+
+mod settings;
+
+mod server;
+
+mod control;
+mod faults;
+
+mod stripe;
+
+mod webhooks;
+
+mod books;
+mod edge;
+mod journal;
+mod wire;
+
+pub use server::{Running, serve};
+pub use settings::{Protocol, Settings};

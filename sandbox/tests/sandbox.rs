@@ -1,0 +1,21 @@
+//! The sandbox gateway over HTTP, asked by a client that knows Stripe's API and nothing of ours.
+
+#[path = "sandbox/support.rs"]
+mod support;
+
+#[path = "sandbox/books.rs"]
+mod books;
+#[path = "sandbox/challenges.rs"]
+mod challenges;
+#[path = "sandbox/faults.rs"]
+mod faults;
+#[path = "sandbox/idempotency.rs"]
+mod idempotency;
+#[path = "sandbox/payments.rs"]
+mod payments;
+#[path = "sandbox/refunds.rs"]
+mod refunds;
+#[path = "sandbox/strictness.rs"]
+mod strictness;
+#[path = "sandbox/webhooks.rs"]
+mod webhooks;

@@ -1,0 +1,76 @@
+//! The books, on disk.
+
+use std::io::Write as _;
+
+use sandbox::{Running, Settings};
+use serde_json::json;
+
+use crate::support::{Gateway, new_intent};
+
+/// Some of everything.
+async fn trade(gateway: &Gateway) {
+    let paid = gateway.paid().await;
+    let form = [("payment_intent", paid.as_str()), ("amount", "500")];
+    gateway.post_with_key("/v1/refunds", &form, "refund-1").await.ok();
+    let canceled = gateway.intent("pm_card_visa").await;
+    gateway.cancel(&canceled).await.ok();
+    let declined = gateway.intent("pm_card_chargeDeclined").await;
+    gateway.confirm(&declined).await.error(402);
+    gateway.post_with_key("/v1/payment_intents", &new_intent("pm_card_visa"), "create-1").await.ok();
+}
+
+#[tokio::test]
+async fn they_survive_a_restart_with_their_keys() {
+    let gateway = Gateway::start().await;
+    trade(&gateway).await;
+    let books = gateway.books().await;
+    let created = gateway.post_with_key("/v1/payment_intents", &new_intent("pm_card_visa"), "create-1").await;
+
+    let gateway = gateway.restart().await;
+    assert_eq!(gateway.books().await, books);
+    let again = gateway.post_with_key("/v1/payment_intents", &new_intent("pm_card_visa"), "create-1").await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.text, created.text);
+    let paid = books["charges"][0]["reference"].as_str().unwrap();
+    let form = [("payment_intent", paid), ("amount", "4001")];
+    gateway.post("/v1/refunds", &form).await.error(400);
+}
+
+#[tokio::test]
+async fn whatever_was_answered_is_in_the_file() {
+    let gateway = Gateway::start().await;
+    trade(&gateway).await;
+    let books = gateway.books().await;
+    // What a killed process leaves: the file as it is now, and half of a line.
+    let copy = gateway.folder.path().join("copy.jsonl");
+    std::fs::copy(gateway.folder.books(), &copy).unwrap();
+    let mut file = std::fs::OpenOptions::new().append(true).open(&copy).unwrap();
+    file.write_all(b"{\"intents\":[{\"id\":\"pi_to").unwrap();
+
+    let successor = Running::start(Settings::new(&copy)).await.unwrap();
+    let url = format!("{}/_sandbox/books", successor.url);
+    let after: serde_json::Value = gateway.client.get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(after, books);
+}
+
+#[tokio::test]
+async fn many_at_once_share_their_syncs() {
+    let gateway = Gateway::start().await;
+    let calls = (0..200).map(|_| gateway.paid());
+    let start = std::time::Instant::now();
+    futures::future::join_all(calls).await;
+    println!("400 durable calls in {} ms", start.elapsed().as_millis());
+    let gateway = gateway.restart().await;
+    let books = gateway.books().await;
+    let charges = books["charges"].as_array().unwrap();
+    assert_eq!(charges.len(), 200);
+    assert!(charges.iter().all(|entry| entry["captured"] == json!(4500)));
+}
+
+#[tokio::test]
+async fn two_gateways_do_not_share_a_file() {
+    let gateway = Gateway::start().await;
+    let second = Running::start(Settings::new(gateway.folder.books())).await;
+    let error = second.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("in use"), "{error}");
+}

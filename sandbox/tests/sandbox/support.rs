@@ -1,0 +1,211 @@
+//! A running gateway and a client for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use sandbox::{Running, Settings};
+use serde_json::{Value, json};
+
+/// A folder that goes away with its test.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("sandbox-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn books(&self) -> PathBuf {
+        self.0.join("books.jsonl")
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Reply {
+    pub async fn read(response: reqwest::Response) -> Self {
+        Self {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    /// The body of a success.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text);
+        self.json()
+    }
+
+    /// The error of a failure with this status.
+    #[track_caller]
+    pub fn error(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.json()["error"].clone()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+pub struct Gateway {
+    pub running: Running,
+    pub client: reqwest::Client,
+    pub folder: Folder,
+}
+
+pub fn client() -> reqwest::Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        rustls::crypto::ring::default_provider().install_default().unwrap();
+    });
+    reqwest::Client::builder()
+        .timeout(Duration::from_secs(20))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .build()
+        .unwrap()
+}
+
+impl Gateway {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let client = client();
+        let folder = Folder::new();
+        let mut settings = Settings::new(folder.books());
+        change(&mut settings);
+        let running = Running::start(settings).await.unwrap();
+        Self { running, client, folder }
+    }
+
+    /// Stops it and starts it again on the same books.
+    pub async fn restart(self) -> Self {
+        self.running.stop().await.unwrap();
+        let running = Running::start(Settings::new(self.folder.books())).await.unwrap();
+        Self { running, ..self }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.running.url)
+    }
+
+    pub async fn try_post(&self, path: &str, form: &[(&str, &str)], key: Option<&str>) -> reqwest::Result<Reply> {
+        let mut request = self.client.post(self.url(path)).form(form);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        Ok(Reply::read(request.send().await?).await)
+    }
+
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {
+        self.try_post(path, form, None).await.unwrap()
+    }
+
+    pub async fn post_with_key(&self, path: &str, form: &[(&str, &str)], key: &str) -> Reply {
+        self.try_post(path, form, Some(key)).await.unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        let response = self.client.get(self.url(path)).send().await.unwrap();
+        Reply::read(response).await
+    }
+
+    /// An unconfirmed payment intent over 4500 EUR cents.
+    pub async fn intent(&self, method: &str) -> String {
+        let created = self.post("/v1/payment_intents", &new_intent(method)).await;
+        created.ok()["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn confirm(&self, id: &str) -> Reply {
+        self.post(&format!("/v1/payment_intents/{id}/confirm"), &[]).await
+    }
+
+    pub async fn cancel(&self, id: &str) -> Reply {
+        self.post(&format!("/v1/payment_intents/{id}/cancel"), &[]).await
+    }
+
+    /// A payment intent whose money is taken.
+    pub async fn paid(&self) -> String {
+        let id = self.intent("pm_card_visa").await;
+        self.confirm(&id).await.ok();
+        id
+    }
+
+    pub async fn fault(&self, rule: Value) -> Reply {
+        let request = self.client.post(self.url("/_sandbox/faults")).json(&rule);
+        Reply::read(request.send().await.unwrap()).await
+    }
+
+    pub async fn end_faults(&self) {
+        let request = self.client.delete(self.url("/_sandbox/faults"));
+        assert_eq!(request.send().await.unwrap().status(), 204);
+    }
+
+    pub async fn books(&self) -> Value {
+        self.get("/_sandbox/books").await.ok()
+    }
+
+    /// The books' only charge.
+    pub async fn charge_entry(&self) -> Value {
+        let books = self.books().await;
+        let charges = books["charges"].as_array().unwrap();
+        assert_eq!(charges.len(), 1, "{books:#}");
+        charges[0].clone()
+    }
+}
+
+pub fn new_intent(method: &str) -> [(&str, &str); 6] {
+    [
+        ("amount", "4500"),
+        ("currency", "eur"),
+        ("payment_method_types[]", "card"),
+        ("payment_method", method),
+        ("metadata[order_id]", "ord_1"),
+        ("metadata[saga_id]", "saga_1"),
+    ]
+}
+
+/// The members of `value` that `expected` has.
+#[track_caller]
+pub fn assert_has(value: &Value, expected: Value) {
+    for (member, expected) in expected.as_object().unwrap() {
+        assert_eq!(&value[member], expected, "{member} of {value:#}");
+    }
+}
+
+pub fn metadata() -> Value {
+    json!({"order_id": "ord_1", "saga_id": "saga_1"})
+}

@@ -1,0 +1,56 @@
+//! Payments: the steps that charge an order and take the charge back. They talk to gateways only and touch no
+//! database; the rows that people see follow from what these steps intend, note and answer
+//! (see [`crate::projection`]).
+//!
+//! The order is always: intent committed, charge prepared, its reference committed, charge confirmed. So whoever
+//! comes later, after whatever crash, knows whom to ask about what.
+
+mod charge;
+mod gateways;
+mod notes;
+mod probe;
+mod take_back;
+mod webhooks;
+
+pub use charge::{Charge, ChargeInput, ChargeOutput};
+pub use gateways::{ConfiguredGateway, Gateways, GatewaysError};
+pub use notes::PaymentNote;
+pub use probe::ProbeCharge;
+pub use take_back::{TakeBack, TakenBack};
+pub use webhooks::{CaptureNews, CaptureStatus, NewsError, Webhooks};
+
+use crate::gateways::{Decline, NotExecuted, Reference, Refusal};
+use orchestrator::action::{Failure, Halt};
+
+/// A charge in an amount or currency that the order does not have: never a ticket, always a person.
+pub const AMOUNT_MISMATCH: &str = "amount-mismatch";
+/// The seats are not kept any longer.
+pub const HOLD_EXPIRED: &str = "hold-expired";
+
+/// The signal that something happened to a charge. Whoever gets it asks the gateway.
+#[must_use]
+pub fn payment_signal(reference: &Reference) -> String {
+    format!("payment:{reference}")
+}
+
+/// The failure that a decline is.
+fn declined(decline: &Decline) -> Failure {
+    let code = match decline.code.as_str() {
+        "" | "card_declined" | "generic_decline" => "card-declined".to_owned(),
+        specific => format!("card-declined:{specific}"),
+    };
+    Failure::new(code, format!("the payment was declined: {}", decline.message))
+}
+
+/// A call that was not made, and may be made again.
+pub(crate) fn not_executed(not_executed: NotExecuted) -> Halt {
+    Halt::Transient {
+        failure: Failure::new("gateway-unavailable", not_executed.detail),
+        after: not_executed.retry_after,
+    }
+}
+
+/// A call that the gateway will never take.
+pub(crate) fn refused(refusal: Refusal) -> Failure {
+    Failure::new(format!("gateway-refused:{}", refusal.code), refusal.message)
+}

@@ -1,0 +1,88 @@
+//! The gateways of this installation, in order of preference.
+
+use crate::{
+    gateways::{BuildError, Gateway, GatewaySettings, build},
+    orders::PaymentMethod,
+};
+use secrecy::SecretString;
+use std::{fmt, sync::Arc};
+
+/// The gateways could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewaysError {
+    /// One of them.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Two with one name: which of them has the money could not be told.
+    #[error("two gateways are called `{0}`")]
+    SameName(String),
+}
+
+/// A gateway with the secrets that its news are signed with.
+#[derive(Clone)]
+pub struct ConfiguredGateway {
+    /// What speaks to it.
+    pub gateway: Arc<dyn Gateway>,
+    /// The present secret, and the one before while they are being changed.
+    pub webhook_secrets: Vec<SecretString>,
+}
+
+/// All gateways, primary first.
+#[derive(Clone, Default)]
+pub struct Gateways {
+    in_order: Vec<ConfiguredGateway>,
+}
+
+impl fmt::Debug for Gateways {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.in_order.iter().map(|configured| configured.gateway.name())).finish()
+    }
+}
+
+impl Gateways {
+    /// Those that the configuration names, in its order.
+    ///
+    /// # Errors
+    /// See [`GatewaysError`].
+    pub fn build(settings: &[GatewaySettings]) -> Result<Self, GatewaysError> {
+        let configured = settings.iter().map(|one| {
+            let webhook_secrets =
+                [Some(&one.webhook_secret), one.webhook_secret_previous.as_ref()].into_iter().flatten().cloned().collect();
+            Ok(ConfiguredGateway { gateway: build(one)?, webhook_secrets })
+        });
+        Self::new(configured.collect::<Result<_, GatewaysError>>()?)
+    }
+
+    /// These, in this order.
+    ///
+    /// # Errors
+    /// [`GatewaysError::SameName`].
+    pub fn new(in_order: Vec<ConfiguredGateway>) -> Result<Self, GatewaysError> {
+        for (index, one) in in_order.iter().enumerate() {
+            if in_order[..index].iter().any(|other| other.gateway.name() == one.gateway.name()) {
+                return Err(GatewaysError::SameName(one.gateway.name().to_owned()));
+            }
+        }
+        Ok(Self { in_order })
+    }
+
+    /// The gateway with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&ConfiguredGateway> {
+        self.in_order.iter().find(|configured| configured.gateway.name() == name)
+    }
+
+    /// The first that this payment method can be used at.
+    #[must_use]
+    pub fn first_for(&self, method: &PaymentMethod) -> Option<&Arc<dyn Gateway>> {
+        self.in_order
+            .iter()
+            .map(|configured| &configured.gateway)
+            .find(|gateway| method.token_for(gateway.name()).is_some())
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfiguredGateway> {
+        self.in_order.iter()
+    }
+}

@@ -1,0 +1,40 @@
+//! Asks what became of a charge that is in doubt.
+
+use super::{
+    ChargeInput, ChargeOutput, Gateways,
+    charge::{Asked, Charging},
+    notes::last_charge,
+};
+use async_trait::async_trait;
+use orchestrator::action::{Answer, Call, Halt, Notebook, Probe, Probed};
+use std::sync::Arc;
+
+/// `payments.probe`: asks the gateway that the charge was intended at.
+#[derive(Debug, Clone)]
+pub struct ProbeCharge {
+    /// Where.
+    pub gateways: Arc<Gateways>,
+}
+
+#[async_trait]
+impl Probe for ProbeCharge {
+    const NAME: &'static str = "payments.probe";
+    type Input = ChargeInput;
+    type Output = ChargeOutput;
+
+    async fn probe(&self, call: &Call, notebook: &dyn Notebook, input: ChargeInput) -> Answer<Probed<ChargeOutput>> {
+        let Some(attempt) = last_charge(call) else { return Ok(Probed::NotExecuted) };
+        let prepares =
+            self.gateways.get(&attempt.gateway).is_some_and(|found| found.gateway.capabilities().prepares);
+        if attempt.reference.is_none() && prepares {
+            // nothing is charged before its reference is committed
+            return Ok(Probed::NotExecuted);
+        }
+        match Charging::new(&self.gateways, call, notebook, &input, attempt)?.ask().await {
+            Ok(Asked::Captured(output)) => Ok(Probed::Executed(output)),
+            Ok(Asked::Open) => Ok(Probed::NotExecuted),
+            Err(Halt::Permanent(failure)) => Ok(Probed::Refused(failure)),
+            Err(halt) => Err(halt),
+        }
+    }
+}
