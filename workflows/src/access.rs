@@ -151,10 +151,11 @@ pub async fn create_token(
         return Err(CreateTokenError::Name);
     }
     let secret = format!("{SECRET_PREFIX}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
+    let token_hash = hash(&secret);
     sqlx::query!(
         "insert into booking.access_tokens (token_id, token_hash, role, name, user_id) values ($1, $2, $3, $4, $5)",
         fresh_uuid(),
-        hash(&secret).as_slice(),
+        token_hash.as_slice(),
         role.as_str(),
         name,
         user,

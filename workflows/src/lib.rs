@@ -1,11 +1,34 @@
-//! workflows
-pub mod card_number;
+//! Our business: events, seats, orders, payments, refunds and tickets, as actions that the engine's definitions name.
+//! It knows no HTTP server and no apalis.
+//!
+//! Read in this order: what is sold ([`events`], [`seats`], [`holds`]), what a buyer asks for ([`orders`]), how it is
+//! paid ([`payments`], [`gateways`], [`refunds`]), and what the buyer gets ([`tickets`]).
+
+pub mod events;
+
+pub mod seats;
+
+pub mod holds;
+
+pub mod orders;
+
+pub mod payments;
+
 pub mod gateways;
+
+pub mod refunds;
+
+pub mod tickets;
+
+pub mod access;
+pub mod card_number;
+pub mod definitions;
+pub mod delivery;
 pub mod ids;
 pub mod money;
-pub mod definitions;
-pub mod events;
-pub mod holds;
+pub mod projection;
+pub mod registry;
 pub mod seat_cache;
-pub mod seats;
+pub mod settings;
+
 mod spawned;

@@ -114,8 +114,8 @@ impl TakeBack {
         attempt: &Attempted,
     ) -> VoidOutcome {
         let request = ChargeRequest {
-            order_id: input.order_id.to_string(),
-            saga_id: call.saga_id.to_string(),
+            order_id: input.order_id,
+            saga_id: call.saga_id,
             amount: attempt.amount,
             payment_method: input.payment_method.token_for(&attempt.gateway).unwrap_or_default().to_owned(),
         };

@@ -165,8 +165,9 @@ impl<'a> Refunding<'a> {
             Halt::transient("gateway-unknown", format!("the gateway {} is not configured here", input.gateway))
         })?;
         let request = RefundRequest {
-            order_id: input.order_id.to_string(),
-            refund_id: input.refund_id.to_string(),
+            order_id: input.order_id,
+            refund_id: input.refund_id,
+            generation: u32::try_from(input.generation).unwrap_or(1),
             payment: input.payment.clone(),
             amount: input.amount,
         };

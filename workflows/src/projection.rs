@@ -1,0 +1,24 @@
+//! Rows of ours that follow from moves: an order's status, its payments, its refunds. Written in the transaction of
+//! the move, so that they never lag and never lie.
+
+mod money;
+mod orders;
+
+use async_trait::async_trait;
+use orchestrator::{Moved, Projection};
+use sqlx::PgConnection;
+
+/// Keeps orders, payments and refunds in step with their sagas.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BookingProjection;
+
+#[async_trait]
+impl Projection for BookingProjection {
+    async fn apply(&self, tx: &mut PgConnection, moves: &[Moved]) -> Result<(), sqlx::Error> {
+        for moved in moves {
+            money::payments(tx, moved).await?;
+            money::refunds(tx, moved).await?;
+        }
+        orders::apply(tx, moves).await
+    }
+}
