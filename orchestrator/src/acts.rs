@@ -215,6 +215,7 @@ impl Engine {
             at: now,
             row: Row::of(&run, &next, step, name),
             schedule: if rests { Schedule::Rest } else { Schedule::Nudge },
+            progress: true,
             priority: 0,
             entries: entries.clone(),
             run: run.clone(),

@@ -66,3 +66,8 @@ pub fn trouble(error: &sqlx::Error) -> Trouble {
         _ => Trouble::Lasting,
     }
 }
+
+/// Whether the database answers now.
+pub async fn answers(pool: &PgPool) -> bool {
+    sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(pool).await.is_ok()
+}

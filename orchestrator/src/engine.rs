@@ -335,7 +335,6 @@ impl Engine {
             Outcome::Moved { run, next, .. } => {
                 claimed.run = *run;
                 if matches!(next, Next::Run(_) | Next::Probe(_)) && claimed.steps < STEPS_PER_CLAIM_MAX {
-                    claimed.claims = 0;
                     return Settled::Continue(claimed);
                 }
                 self.let_go(&claimed);

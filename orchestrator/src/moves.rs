@@ -48,6 +48,14 @@ pub(crate) enum What {
     Stop { step: Option<String>, cause: StuckCause, failure: Failure },
 }
 
+impl What {
+    /// An action has answered, or a call was found done. A call that kills its worker every time is asked about in
+    /// between, and that alone is no progress.
+    fn is_progress(&self) -> bool {
+        matches!(self, Self::Answered { .. } | Self::Local { .. } | Self::Probed { found: Ok(Probed::Executed(_)), .. })
+    }
+}
+
 /// A move of one saga under one claim.
 pub(crate) struct Move {
     pub(crate) id: Uuid,
@@ -206,7 +214,16 @@ impl Moves {
         if !entries.is_empty() {
             moved.push(Moved::new(&run, &of.known, entries.clone()));
         }
-        appends.push(Append { move_id: of.id, at: now, entries, run: run.clone(), row, schedule, priority: of.priority });
+        appends.push(Append {
+            move_id: of.id,
+            at: now,
+            entries,
+            run: run.clone(),
+            row,
+            schedule,
+            progress: of.what.is_progress(),
+            priority: of.priority,
+        });
         Ok(Ok(Outcome::Moved { run: Box::new(run), next, interrupted }))
     }
 

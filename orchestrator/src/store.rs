@@ -40,6 +40,8 @@ pub(crate) struct Append {
     pub(crate) run: Run,
     pub(crate) row: Row,
     pub(crate) schedule: Schedule,
+    /// Something was answered: its claims are counted anew.
+    pub(crate) progress: bool,
     pub(crate) priority: i16,
 }
 
@@ -66,6 +68,7 @@ impl Append {
             run,
             row: Row { step, waiting_on, reason: None },
             schedule: Schedule::Wake(Some(starts_at)),
+            progress: true,
             priority,
         }
     }
@@ -239,61 +242,82 @@ async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Result<(), s
 }
 
 async fn schedule(tx: &mut PgConnection, appends: &[Append], lease_secs: i32) -> Result<(), sqlx::Error> {
-    let (mut kept, mut released, mut wakes, mut nudged, mut priorities, mut resting) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for append in appends {
-        let saga_id = append.run.saga_id.0;
-        match append.schedule {
-            Schedule::Keep => kept.push(saga_id),
-            Schedule::InCall => {}
-            Schedule::Wake(at) => {
-                released.push(saga_id);
-                wakes.push(at);
-            }
-            Schedule::Nudge => {
-                nudged.push(saga_id);
-                priorities.push(append.priority);
-            }
-            Schedule::Rest => resting.push(saga_id),
-        }
-    }
-    if !kept.is_empty() {
-        sqlx::query!(
-            "update engine.ready set claims = 0, lease_until = clock_timestamp() + make_interval(secs => $2::int4)
-             where saga_id = any($1::uuid[])",
-            &kept,
-            lease_secs,
-        )
-        .execute(&mut *tx)
-        .await?;
-    }
-    if !released.is_empty() {
-        sqlx::query!(
-            "update engine.ready r set claims = 0, token = null, worker = null, lease_until = '-infinity',
-                                       wake_at = coalesce(m.wake_at, 'infinity')
-             from unnest($1::uuid[], $2::timestamptz[]) as m (saga_id, wake_at)
-             where r.saga_id = m.saga_id",
-            &released,
-            &wakes as &[Option<DateTime<Utc>>],
-        )
-        .execute(&mut *tx)
-        .await?;
-    }
-    if !nudged.is_empty() {
-        sqlx::query!(
-            "insert into engine.ready (saga_id, priority, wake_at)
-             select saga_id, priority, clock_timestamp() from unnest($1::uuid[], $2::int2[]) as m (saga_id, priority)
-             on conflict (saga_id) do update set wake_at = excluded.wake_at, claims = 0",
-            &nudged,
-            &priorities,
-        )
-        .execute(&mut *tx)
-        .await?;
-    }
+    keep(tx, appends, lease_secs).await?;
+    release(tx, appends).await?;
+    nudge(tx, appends).await?;
+    let resting: Vec<_> =
+        appends.iter().filter(|append| append.schedule == Schedule::Rest).map(|append| append.run.saga_id.0).collect();
     if !resting.is_empty() {
         sqlx::query!("delete from engine.ready where saga_id = any($1::uuid[])", &resting).execute(tx).await?;
     }
     Ok(())
+}
+
+/// Claims that go on.
+async fn keep(tx: &mut PgConnection, appends: &[Append], lease_secs: i32) -> Result<(), sqlx::Error> {
+    let kept: Vec<_> = appends.iter().filter(|append| append.schedule == Schedule::Keep).collect();
+    if kept.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update engine.ready r set claims = case when m.progress then 0 else claims end,
+                                   lease_until = clock_timestamp() + make_interval(secs => $3::int4)
+         from unnest($1::uuid[], $2::bool[]) as m (saga_id, progress)
+         where r.saga_id = m.saga_id",
+        &kept.iter().map(|append| append.run.saga_id.0).collect::<Vec<_>>(),
+        &kept.iter().map(|append| append.progress).collect::<Vec<_>>(),
+        lease_secs,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Claims that end: the saga is due again at a time, or when something wakes it.
+async fn release(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
+    let mut saga_ids = Vec::new();
+    let (mut wakes, mut progress) = (Vec::new(), Vec::new());
+    for append in appends {
+        if let Schedule::Wake(at) = append.schedule {
+            saga_ids.push(append.run.saga_id.0);
+            wakes.push(at);
+            progress.push(append.progress);
+        }
+    }
+    if saga_ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update engine.ready r set claims = case when m.progress then 0 else claims end,
+                                   token = null, worker = null, lease_until = '-infinity',
+                                   wake_at = coalesce(m.wake_at, 'infinity')
+         from unnest($1::uuid[], $2::timestamptz[], $3::bool[]) as m (saga_id, wake_at, progress)
+         where r.saga_id = m.saga_id",
+        &saga_ids,
+        &wakes as &[Option<DateTime<Utc>>],
+        &progress,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Sagas that somebody other than their worker has moved.
+async fn nudge(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
+    let nudged: Vec<_> = appends.iter().filter(|append| append.schedule == Schedule::Nudge).collect();
+    if nudged.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into engine.ready (saga_id, priority, wake_at)
+         select saga_id, priority, clock_timestamp() from unnest($1::uuid[], $2::int2[]) as m (saga_id, priority)
+         on conflict (saga_id) do update set wake_at = excluded.wake_at, claims = 0",
+        &nudged.iter().map(|append| append.run.saga_id.0).collect::<Vec<_>>(),
+        &nudged.iter().map(|append| append.priority).collect::<Vec<_>>(),
+    )
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
 /// A saga that is stuck or was killed is in front of a person in the same commit.
