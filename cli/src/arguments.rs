@@ -8,7 +8,11 @@ use secrecy::SecretString;
 
 use crate::{
     client::Client,
-    commands::{definition::DefinitionCommand, saga::SagaCommand},
+    logging,
+    commands::{
+        definition::DefinitionCommand, demo::DemoArguments, dev::DevArguments, saga::SagaCommand,
+        sandbox::SandboxArguments, token::TokenCommand,
+    },
 };
 
 /// Sells tickets, and keeps its promises: durable sagas over PostgreSQL.
@@ -23,11 +27,38 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+impl Arguments {
+    /// What is logged when `RUST_LOG` says nothing.
+    pub(crate) fn default_filter(&self) -> &'static str {
+        match self.command {
+            Command::Demo(_) => logging::QUIET_FILTER,
+            _ => logging::DEFAULT_FILTER,
+        }
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Everything in one command, on private servers of its own
+    Dev(DevArguments),
+    /// Sell tickets as `dev` would, and show what became of each order
+    Demo(DemoArguments),
+    /// Serve the HTTP API
+    Api,
+    /// Run sagas
+    Worker(ChildArguments),
+    /// Bring the schema and the definitions up to date
+    Migrate,
+    /// Serve a payment gateway for trying things out
+    Sandbox(SandboxArguments),
+    /// Run every invariant on the database
+    Check(JsonArguments),
+    /// Make and end the tokens that programs and people are known by
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print what is in force, secrets masked
-    Config(ConfigArguments),
+    Config(JsonArguments),
     /// Look into sagas and repair them
     #[command(subcommand)]
     Saga(SagaCommand),
@@ -36,9 +67,17 @@ pub(crate) enum Command {
     Definition(DefinitionCommand),
 }
 
-/// Of `showrunner config`.
+/// Of a process that may have a parent.
 #[derive(Debug, Args)]
-pub(crate) struct ConfigArguments {
+pub(crate) struct ChildArguments {
+    /// Stop when standard input ends
+    #[arg(long, hide = true)]
+    pub(crate) with_parent: bool,
+}
+
+/// How to answer.
+#[derive(Debug, Args)]
+pub(crate) struct JsonArguments {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

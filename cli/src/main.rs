@@ -5,8 +5,12 @@ mod arguments;
 mod client;
 mod commands;
 mod config;
+mod health;
+mod house;
 mod logging;
 mod output;
+mod stack;
+mod stopping;
 
 use std::process::ExitCode;
 
@@ -16,7 +20,7 @@ use arguments::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::start();
+    logging::start(arguments.default_filter());
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -152,3 +152,11 @@ async fn store(pool: &PgPool, event_id: EventId, event: &CheckedEvent) -> Result
 pub async fn get(pool: &PgPool, event_id: EventId) -> Result<Option<Event>, sqlx::Error> {
     Ok(listing::with_ids(pool, &[event_id.0]).await?.pop())
 }
+
+/// Whether there is no event at all.
+///
+/// # Errors
+/// The database's.
+pub async fn is_empty(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select not exists (select from booking.events) as "empty!""#).fetch_one(pool).await
+}

@@ -25,6 +25,7 @@ pub mod card_number;
 pub mod definitions;
 pub mod delivery;
 pub mod ids;
+pub mod invariants;
 pub mod money;
 pub mod projection;
 pub mod registry;

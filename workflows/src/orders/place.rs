@@ -9,7 +9,7 @@ use crate::{
     spawned,
 };
 use orchestrator::{
-    catalog::Catalog,
+    Engine,
     db::{Trouble, trouble},
     ids::SagaId,
     start::{Prepared, Start, StartError, Started, start_in_tx},
@@ -110,8 +110,7 @@ impl From<BindError> for PlaceError {
 /// Places orders.
 #[derive(Clone)]
 pub struct Places {
-    pool: PgPool,
-    catalog: Catalog,
+    engine: Engine,
     order_hold: Duration,
 }
 
@@ -126,10 +125,10 @@ struct Placing {
 }
 
 impl Places {
-    /// Over this database; a hold lasts `order_hold` from the moment its order is placed.
+    /// For this engine's sagas; a hold lasts `order_hold` from the moment its order is placed.
     #[must_use]
-    pub fn new(pool: PgPool, catalog: Catalog, order_hold: Duration) -> Self {
-        Self { pool, catalog, order_hold }
+    pub fn new(engine: Engine, order_hold: Duration) -> Self {
+        Self { engine, order_hold }
     }
 
     /// Places an order. It goes on to its end when the caller goes away: the answer is then found under its key.
@@ -169,12 +168,12 @@ impl Places {
 
     async fn attempt(&self, placing: &Placing) -> Result<Placed, PlaceError> {
         // outside of the transaction: it may need another connection
-        let known = self.catalog.active(BOOK_TICKETS).await?.ok_or_else(|| StartError::UnknownDefinition {
+        let known = self.engine.catalog().active(BOOK_TICKETS).await?.ok_or_else(|| StartError::UnknownDefinition {
             name: BOOK_TICKETS.to_owned(),
             version: None,
         })?;
 
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.engine.pool().begin().await?;
         if let Some(known) = placing.take_key_in_tx(&mut tx).await? {
             return known;
         }
@@ -187,7 +186,10 @@ impl Places {
             return Err(PlaceError::OrderExists);
         }
         match start_in_tx(&mut tx, &prepared).await? {
-            Started::New(_) => tx.commit().await?,
+            Started::New(_) => {
+                tx.commit().await?;
+                self.engine.hint();
+            }
             // a fresh order's key cannot have been used
             Started::Known(saga) | Started::Conflict(saga) => {
                 return Err(super::impossible("engine.start_keys", "saga_id", placing.order_id, saga).into());

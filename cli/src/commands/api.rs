@@ -1,0 +1,63 @@
+//! `showrunner api`
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use api::{ApiSettings, ApiState, LimitSettings};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use workflows::{
+    access::AccessTokens,
+    orders::{OrderWaits, Places},
+    payments::Webhooks,
+};
+
+use crate::{commands::migrate, config::Config, health, output, stack::Stack, stopping};
+
+/// Serves the API until it is told to stop; then answers what it has begun.
+pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
+    let stopping = stopping::on_signals()?;
+    let metrics = health::install_metrics()?;
+    let stack = Stack::build(config).await?;
+    migrate::definitions(&stack.engine, config.worker.demo_actions).await?;
+    let listener = listen(config).await?;
+    output::remark(&format!("serving http://{}", listener.local_addr()?));
+    let state = state(&stack, config, Some(metrics), &stopping);
+    api::serve(listener, state, stopping).await.context("serving the API")
+}
+
+async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+    let address = config.http.listen;
+    TcpListener::bind(address).await.with_context(|| format!("listening on {address} (http.listen)"))
+}
+
+/// What the API's handlers use.
+pub(crate) fn state(
+    stack: &Stack,
+    config: &Config,
+    metrics: Option<PrometheusHandle>,
+    draining: &CancellationToken,
+) -> ApiState {
+    let pool = stack.engine.pool().clone();
+    ApiState {
+        engine: stack.engine.clone(),
+        holds: stack.holds.clone(),
+        places: Places::new(stack.engine.clone(), stack.booking.order_hold()),
+        waits: OrderWaits::new(pool.clone()),
+        webhooks: Webhooks::new(stack.engine.clone(), Arc::clone(&stack.gateways)),
+        ticket_keys: stack.ticket_keys.clone(),
+        tokens: Arc::new(AccessTokens::new(pool)),
+        metrics,
+        draining: draining.clone(),
+        settings: Arc::new(ApiSettings {
+            limits: LimitSettings {
+                user_per_minute: config.limits.user_per_minute,
+                address_per_minute: config.limits.address_per_minute,
+                trusted_per_minute: config.limits.trusted_per_minute,
+            },
+            ..ApiSettings::default()
+        }),
+        ..ApiState::limited(&config.limits_of_api())
+    }
+}

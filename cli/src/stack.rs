@@ -1,0 +1,183 @@
+//! Puts the crates together as a configuration says.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use orchestrator::{Engine, EngineSettings, db};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
+use workers::{Chore, Chores, WorkerSettings};
+use workflows::{
+    delivery::Deliver,
+    gateways::GatewaySettings,
+    holds::{self, Holds},
+    orders,
+    payments::Gateways,
+    projection::BookingProjection,
+    registry::{self, Needs},
+    seat_cache::SeatCache,
+    seats,
+    settings::BookingSettings,
+    tickets::TicketKeys,
+};
+
+use crate::config::{Config, Gateway, Protocol};
+
+/// How many connections one process holds at most.
+const CONNECTIONS_MAX: u32 = 32;
+/// How long start keys and idempotency keys are kept.
+const KEYS_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// How many rows one run of a chore takes.
+const ROWS_PER_RUN: i64 = 10_000;
+/// How many holds one run of the sweeper ends.
+const HOLDS_PER_RUN: i64 = 1_000;
+
+/// Everything that api and workers stand on.
+#[derive(Clone)]
+pub(crate) struct Stack {
+    /// The durable engine.
+    pub(crate) engine: Engine,
+    /// Makes, changes and releases holds.
+    pub(crate) holds: Holds,
+    /// Whom payments talk to.
+    pub(crate) gateways: Arc<Gateways>,
+    /// What signs tickets.
+    pub(crate) ticket_keys: TicketKeys,
+    /// What the installation decides about selling.
+    pub(crate) booking: BookingSettings,
+}
+
+/// Connects to the database that the configuration names.
+pub(crate) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
+    let url = config.servers.database_url.as_ref().context("DATABASE_URL is not set")?;
+    db::connect(url.expose_secret(), CONNECTIONS_MAX).await.context("connecting to the database (DATABASE_URL)")
+}
+
+impl Stack {
+    /// Puts everything together. The database must have the schema.
+    pub(crate) async fn build(config: &Config) -> anyhow::Result<Self> {
+        let pool = connect(config).await?;
+        let booking = booking(config);
+        booking.check()?;
+        let cache = match &config.servers.redis_url {
+            Some(url) => SeatCache::new(url.expose_secret()).context("REDIS_URL")?,
+            None => SeatCache::absent(),
+        };
+        let gateways = Arc::new(Gateways::build(&config.gateways.iter().map(gateway).collect::<Vec<_>>())?);
+        let ticket_keys = match &config.security.ticket_key_file {
+            Some(file) => TicketKeys::load(file)?,
+            None => TicketKeys::development(),
+        };
+        let registry = registry::registry(&Needs {
+            gateways: Arc::clone(&gateways),
+            ticket_keys: ticket_keys.clone(),
+            settings: booking.clone(),
+            demo_actions: config.worker.demo_actions,
+        })?;
+        let settings = EngineSettings {
+            lease_secs: i32::try_from(config.worker.lease_secs).context("worker.lease_secs is too long")?,
+            ..EngineSettings::default()
+        };
+        let engine = Engine::new(settings, pool.clone(), Arc::new(registry), Arc::new(BookingProjection));
+        let holds = Holds::new(pool, cache, booking.hold_ttl());
+        Ok(Self { engine, holds, gateways, ticket_keys, booking })
+    }
+
+    /// What delivers the outbox's messages.
+    pub(crate) fn deliver(&self) -> Arc<Deliver> {
+        Arc::new(Deliver { pool: self.engine.pool().clone(), cache: self.holds.cache().clone() })
+    }
+
+    /// The one list of periodic work.
+    pub(crate) fn chores(&self) -> Chores {
+        let engine = |every_secs, name, run: fn(Engine) -> futures::future::BoxFuture<'static, anyhow::Result<()>>| {
+            let engine = self.engine.clone();
+            Chore::new(name, Duration::from_secs(every_secs), move || run(engine.clone()))
+        };
+        let cache = self.holds.cache().clone();
+        let pool = self.engine.pool().clone();
+        Arc::from([
+            engine(5, "sweep-sagas", |engine| Box::pin(sweep(engine))),
+            engine(1, "sweep-holds", |engine| {
+                Box::pin(async move { Ok(drop(holds::sweep_expired(engine.pool(), HOLDS_PER_RUN).await?)) })
+            }),
+            engine(3_600, "make-partitions", |engine| Box::pin(async move { Ok(engine.make_partitions().await?) })),
+            engine(600, "expire-start-keys", |engine| {
+                Box::pin(async move {
+                    orchestrator::start::expire_keys(engine.pool(), KEYS_KEPT, ROWS_PER_RUN).await?;
+                    Ok(())
+                })
+            }),
+            engine(600, "expire-idempotency-keys", |engine| {
+                Box::pin(async move { Ok(drop(orders::expire_keys(engine.pool(), KEYS_KEPT).await?)) })
+            }),
+            Chore::new("warm-seat-cache", Duration::from_secs(2), move || {
+                let (pool, cache) = (pool.clone(), cache.clone());
+                async move { warm(&pool, &cache).await }
+            }),
+        ])
+    }
+}
+
+/// A saga that nobody looked after is a mistake of ours: mended, and said.
+async fn sweep(engine: Engine) -> anyhow::Result<()> {
+    let found = engine.sweep().await?;
+    if found > 0 {
+        tracing::error!(sagas = found, "{found} sagas had lost their wake-up and have it again");
+    }
+    Ok(())
+}
+
+async fn warm(pool: &PgPool, cache: &SeatCache) -> anyhow::Result<()> {
+    if cache.is_absent() {
+        return Ok(());
+    }
+    // Redis being away is no failure of ours; readiness says so
+    match seats::warm_if_cold(pool, cache).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::debug!(error = %error, "Redis could not be warmed: {error}");
+            Ok(())
+        }
+    }
+}
+
+/// What `workers::run` wants to know.
+pub(crate) fn worker_settings(config: &Config) -> anyhow::Result<WorkerSettings> {
+    Ok(WorkerSettings {
+        concurrency: usize::try_from(config.worker.concurrency)?,
+        lease: Duration::from_secs(config.worker.lease_secs.into()),
+        drain: Duration::from_secs(config.worker.drain_secs.into()),
+    })
+}
+
+fn booking(config: &Config) -> BookingSettings {
+    let from = &config.booking;
+    BookingSettings {
+        hold_ttl_secs: from.hold_ttl_secs,
+        order_hold_secs: from.order_hold_secs,
+        refund_approval_above: from.refund_approval_above,
+        batch_approval_above: from.batch_approval_above,
+        approval_expires_secs: from.approval_expires_secs,
+        settlement_missing_days: from.settlement_missing_days,
+    }
+}
+
+fn gateway(from: &Gateway) -> GatewaySettings {
+    let set = |secret: &SecretString| (!secret.expose_secret().is_empty()).then(|| secret.clone());
+    GatewaySettings {
+        name: from.name.clone(),
+        protocol: match from.protocol {
+            Protocol::Stripe => "stripe",
+            Protocol::Adyen => "adyen",
+        }
+        .to_owned(),
+        base_url: from.base_url.clone(),
+        api_key: from.api_key.clone(),
+        webhook_secret: from.webhook_secret.clone(),
+        webhook_secret_previous: set(&from.webhook_secret_previous),
+        return_url: from.return_url.clone(),
+        timeout_ms: from.timeout_ms,
+        merchant_account: (!from.merchant_account.is_empty()).then(|| from.merchant_account.clone()),
+    }
+}
