@@ -18,7 +18,7 @@ use workflows::access::{Principal, Role};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub(crate) enum Access {
     /// Everybody; what is needed (a signature) is checked by the route itself.
     Open,
     /// Tokens whose role includes one of these.
@@ -28,7 +28,7 @@ pub enum Access {
 impl Access {
     /// Whether a token of this role may.
     #[must_use]
-    pub fn allows(self, role: Role) -> bool {
+    pub(crate) fn allows(self, role: Role) -> bool {
         match self {
             Self::Open => true,
             Self::Roles(wanted) => wanted.iter().any(|wanted| role.includes(*wanted)),
@@ -91,7 +91,7 @@ fn address(info: Option<&ConnectInfo<SocketAddr>>) -> IpAddr {
 
 /// The caller that [`guard`] let in.
 #[derive(Debug, Clone)]
-pub struct Caller(pub Principal);
+pub(crate) struct Caller(pub Principal);
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
@@ -107,20 +107,20 @@ impl Caller {
     ///
     /// # Errors
     /// 404.
-    pub fn must_act_for(&self, user: &str) -> Result<(), Problem> {
+    pub(crate) fn must_act_for(&self, user: &str) -> Result<(), Problem> {
         if self.0.acts_for(user) { Ok(()) } else { Err(Problem::not_found()) }
     }
 
     /// Whether payloads and personal data are kept from this caller.
     #[must_use]
-    pub fn sees_redacted(&self) -> bool {
+    pub(crate) fn sees_redacted(&self) -> bool {
         self.0.role == Role::Viewer
     }
 }
 
 /// The address that a request came from.
 #[derive(Debug, Clone, Copy)]
-pub struct Address(pub IpAddr);
+pub(crate) struct Address(pub IpAddr);
 
 impl<S: Send + Sync> FromRequestParts<S> for Address {
     type Rejection = Infallible;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// Whether the client has something and asks if it is still right.
 #[must_use]
-pub fn names_any(request: &HeaderMap) -> bool {
+pub(crate) fn names_any(request: &HeaderMap) -> bool {
     request.contains_key(header::IF_NONE_MATCH)
 }
 
@@ -17,7 +17,7 @@ pub fn names_any(request: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// 500 when the version cannot stand in a header.
-pub fn not_modified(
+pub(crate) fn not_modified(
     request: &HeaderMap,
     cache_control: &'static str,
     version: &str,
@@ -32,7 +32,7 @@ pub fn not_modified(
 ///
 /// # Errors
 /// 500 when it cannot be written.
-pub fn answer(cache_control: &'static str, version: &str, body: &impl Serialize) -> Result<Response, Problem> {
+pub(crate) fn answer(cache_control: &'static str, version: &str, body: &impl Serialize) -> Result<Response, Problem> {
     let bytes = serde_json::to_vec(body).map_err(Problem::internal)?;
     let response = ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response();
     labelled(response, cache_control, version)
@@ -42,7 +42,7 @@ pub fn answer(cache_control: &'static str, version: &str, body: &impl Serialize)
 ///
 /// # Errors
 /// As they.
-pub fn answer_if_new(
+pub(crate) fn answer_if_new(
     request: &HeaderMap,
     cache_control: &'static str,
     version: &str,

@@ -5,7 +5,7 @@ use workflows::card_number::contains_card_number;
 
 /// Whether a key, a text or a number anywhere in it looks like a card number.
 #[must_use]
-pub fn in_json(value: &Value) -> bool {
+pub(crate) fn in_json(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(_) => false,
         Value::Number(number) => contains_card_number(&number.to_string()),
@@ -19,12 +19,12 @@ pub fn in_json(value: &Value) -> bool {
 
 /// Whether a text looks like or has a card number.
 #[must_use]
-pub fn in_text(text: &str) -> bool {
+pub(crate) fn in_text(text: &str) -> bool {
     contains_card_number(text)
 }
 
 /// A text that may be told or logged: itself, unless it has what looks like a card number.
 #[must_use]
-pub fn mask(text: &str) -> String {
+pub(crate) fn mask(text: &str) -> String {
     if contains_card_number(text) { "(not repeated: it looks like card data)".to_owned() } else { text.to_owned() }
 }

@@ -30,21 +30,18 @@ use utoipa::ToSchema;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DefinitionListed {
     name: String,
-    /// What new sagas use; null where nothing is active.
-    active: Option<ActiveVersion>,
-    /// All versions, oldest first.
-    versions: Vec<Version>,
-}
-
-/// The version that new sagas use.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ActiveVersion {
+    /// The version that new sagas use; the newest, where none is active.
     version: i32,
+    digest: String,
+    /// Whether new sagas use that version.
+    active: bool,
     /// The person who chose it; null when a release brought it along.
     chosen_by: Option<String>,
+    /// Why they chose it.
     reason: Option<String>,
-    activated_at: Time,
+    activated_at: Option<Time>,
+    /// All versions, oldest first.
+    versions: Vec<Version>,
 }
 
 /// One version.
@@ -53,6 +50,7 @@ pub(crate) struct ActiveVersion {
 pub(crate) struct Version {
     version: i32,
     digest: String,
+    active: bool,
     created_at: Time,
     created_by: String,
 }
@@ -74,22 +72,28 @@ pub(crate) struct DefinitionVersion {
 
 impl From<Listed> for DefinitionListed {
     fn from(listed: Listed) -> Self {
-        let version = |version: catalog::Version| Version {
-            version: version.version,
-            digest: version.digest,
-            created_at: version.created_at.into(),
-            created_by: version.created_by,
+        let chosen = listed.active.as_ref().map(|active| active.version);
+        let version = chosen.or(listed.versions.last().map(|newest| newest.version)).unwrap_or_default();
+        let of_version = listed.versions.iter().find(|one| one.version == version);
+        let digest = of_version.map(|one| one.digest.clone()).unwrap_or_default();
+        let show = |one: catalog::Version| Version {
+            version: one.version,
+            digest: one.digest,
+            active: chosen == Some(one.version),
+            created_at: one.created_at.into(),
+            created_by: one.created_by,
         };
-        let active = |active: catalog::ActiveVersion| ActiveVersion {
-            version: active.version,
-            chosen_by: active.chosen_by,
-            reason: active.reason,
-            activated_at: active.activated_at.into(),
-        };
+        let activated_at = listed.active.as_ref().map(|active| Time(active.activated_at));
+        let (chosen_by, reason) = listed.active.map(|active| (active.chosen_by, active.reason)).unwrap_or_default();
         Self {
             name: listed.name,
-            active: listed.active.map(active),
-            versions: listed.versions.into_iter().map(version).collect(),
+            version,
+            digest,
+            active: chosen.is_some(),
+            chosen_by,
+            reason,
+            activated_at,
+            versions: listed.versions.into_iter().map(show).collect(),
         }
     }
 }
@@ -119,12 +123,13 @@ pub(crate) async fn list(State(state): State<ApiState>) -> Result<Json<Page<Defi
 
 /// A definition with its versions, and what the version says that new sagas use.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct DefinitionShown {
     #[serde(flatten)]
-    version: DefinitionVersion,
-    active: Option<ActiveVersion>,
-    versions: Vec<Version>,
+    listed: DefinitionListed,
+    /// As it is stored and run.
+    document: Value,
+    /// As it was written.
+    source: String,
 }
 
 /// One definition: the active version, or the newest where none is active.
@@ -137,8 +142,8 @@ pub(crate) async fn show(
     let catalog = state.engine.catalog();
     let known = catalog.show(&name, None).await?.ok_or_else(Problem::not_found)?;
     let listed = catalog.versions(&name).await?.ok_or_else(Problem::not_found)?;
-    let DefinitionListed { active, versions, .. } = listed.into();
-    Ok(Json(DefinitionShown { version: DefinitionVersion::try_from(known.as_ref())?, active, versions }))
+    let DefinitionVersion { document, source, .. } = known.as_ref().try_into()?;
+    Ok(Json(DefinitionShown { listed: listed.into(), document, source }))
 }
 
 /// One version of a definition.

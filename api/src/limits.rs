@@ -40,7 +40,7 @@ impl Default for LimitSettings {
 
 /// Who has asked how often.
 #[derive(Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     users: Limit<Uuid>,
     addresses: Limit<IpAddr>,
     trusted: Limit<Uuid>,
@@ -49,7 +49,7 @@ pub struct Limits {
 impl Limits {
     /// With nobody known yet.
     #[must_use]
-    pub fn new(settings: &LimitSettings) -> Self {
+    pub(crate) fn new(settings: &LimitSettings) -> Self {
         Self {
             users: Limit::per_minute(settings.user_per_minute),
             addresses: Limit::per_minute(settings.address_per_minute),
@@ -61,7 +61,7 @@ impl Limits {
     ///
     /// # Errors
     /// 429.
-    pub fn count(&self, principal: &Principal) -> Result<(), Problem> {
+    pub(crate) fn count(&self, principal: &Principal) -> Result<(), Problem> {
         match principal.user {
             Some(_) => self.users.count(&principal.token_id),
             None => self.trusted.count(&principal.token_id),
@@ -72,7 +72,7 @@ impl Limits {
     ///
     /// # Errors
     /// 429.
-    pub fn count_address(&self, address: IpAddr) -> Result<(), Problem> {
+    pub(crate) fn count_address(&self, address: IpAddr) -> Result<(), Problem> {
         self.addresses.count(&network(address))
     }
 }

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 /// Whether this process can do its work.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
+pub(crate) struct Health {
     /// `ok`; `degraded`: slower, with the same guarantees; `unavailable`.
     status: &'static str,
     /// Why it is not `ok`.
@@ -27,10 +27,22 @@ pub struct Health {
     reasons: Vec<&'static str>,
 }
 
+impl Health {
+    pub(crate) fn ok() -> Self {
+        Self { status: "ok", reasons: Vec::new() }
+    }
+    pub(crate) fn degraded(reason: &'static str) -> Self {
+        Self { status: "degraded", reasons: vec![reason] }
+    }
+    pub(crate) fn unavailable(reason: &'static str) -> Self {
+        Self { status: "unavailable", reasons: vec![reason] }
+    }
+}
+
 /// Alive.
 #[utoipa::path(get, path = "/healthz", tag = "machines", responses((status = 200, body = Health)))]
 pub(crate) async fn healthz() -> Json<Health> {
-    Json(Health { status: "ok", reasons: Vec::new() })
+    Json(Health::ok())
 }
 
 /// Ready for requests: the database is reachable and its schema current. Degraded without Redis.

@@ -50,7 +50,6 @@ pub fn document() -> OpenApi {
             tag("booking", "Events, holds, orders, tickets: for programs that sell."),
             tag("sagas", "Looking into sagas and repairing them: for operators."),
             tag("definitions", "What sagas do."),
-            tag("records", "What people did, and what could not be delivered."),
             tag("machines", "For load balancers, monitoring and tools."),
         ]))
         .build();

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 /// How many items a page has when nobody says.
-pub const LIMIT_DEFAULT: u32 = 50;
+pub(crate) const LIMIT_DEFAULT: u32 = 50;
 /// How many items a page has at most.
-pub const LIMIT_MAX: u32 = 500;
+pub(crate) const LIMIT_MAX: u32 = 500;
 /// The longest cursor.
 const CURSOR_BYTES_MAX: usize = 1024;
 /// How much of a cursor's digest it carries.
@@ -17,7 +17,7 @@ const CHECK_BYTES: usize = 8;
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Page<T> {
+pub(crate) struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,
     /// The `cursor` of the next page; null on the last.
@@ -27,7 +27,7 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// A page from at most `limit + 1` rows in order: the one too many only tells that there is a next page, whose
     /// cursor is made from the last row that is shown.
-    pub fn from_rows<R, C: Serialize>(
+    pub(crate) fn from_rows<R, C: Serialize>(
         list: &str,
         mut rows: Vec<R>,
         limit: u32,
@@ -46,7 +46,7 @@ impl<T> Page<T> {
 ///
 /// # Errors
 /// 400 when it is not 1 to 500.
-pub fn limit(asked: Option<u32>) -> Result<u32, Problem> {
+pub(crate) fn limit(asked: Option<u32>) -> Result<u32, Problem> {
     let limit = asked.unwrap_or(LIMIT_DEFAULT);
     if (1..=LIMIT_MAX).contains(&limit) {
         return Ok(limit);
@@ -55,7 +55,7 @@ pub fn limit(asked: Option<u32>) -> Result<u32, Problem> {
 }
 
 /// An opaque cursor of `list` for this position.
-pub fn encode(list: &str, position: &impl Serialize) -> String {
+pub(crate) fn encode(list: &str, position: &impl Serialize) -> String {
     let payload = serde_json::to_vec(position).unwrap_or_default();
     let mut bytes = check(list, &payload).to_vec();
     bytes.extend_from_slice(&payload);
@@ -66,7 +66,7 @@ pub fn encode(list: &str, position: &impl Serialize) -> String {
 ///
 /// # Errors
 /// 400 when it is not one that [`encode`] made for this list.
-pub fn decode<T: DeserializeOwned>(list: &str, cursor: Option<&str>) -> Result<Option<T>, Problem> {
+pub(crate) fn decode<T: DeserializeOwned>(list: &str, cursor: Option<&str>) -> Result<Option<T>, Problem> {
     let Some(cursor) = cursor else { return Ok(None) };
     let position = Some(cursor)
         .filter(|cursor| cursor.len() <= CURSOR_BYTES_MAX)

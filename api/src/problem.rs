@@ -11,6 +11,7 @@ use axum::{
 };
 use kinds::Kind;
 use orchestrator::{
+    ReadError,
     db::{Trouble, trouble},
     group_commit::CommitError,
 };
@@ -99,6 +100,15 @@ impl From<sqlx::Error> for Problem {
         }
         let told = Self::new(&kinds::UNAVAILABLE, "The database cannot be reached at the moment.").retry_after(2);
         Self { cause: Some(Box::new(error)), ..told }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Database(error) => error.into(),
+            corrupt => Self::internal(corrupt),
+        }
     }
 }
 

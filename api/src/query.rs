@@ -16,7 +16,7 @@ const QUERY_BYTES_MAX: usize = 8 * 1024;
 
 /// A query string of type `T` (which denies unknown fields).
 #[derive(Debug)]
-pub struct StrictQuery<T>(pub T);
+pub(crate) struct StrictQuery<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for StrictQuery<T> {
     type Rejection = Problem;
@@ -29,7 +29,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for StrictQuery<T>
 ///
 /// # Errors
 /// 400.
-pub fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+pub(crate) fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     let query = uri.query().unwrap_or_default();
     if query.len() > QUERY_BYTES_MAX {
         return Err(Problem::new(&kinds::INVALID_PARAMETER, format!("The query may have at most {QUERY_BYTES_MAX} bytes.")));
@@ -48,7 +48,7 @@ pub fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
 ///
 /// # Errors
 /// 400, with the parameter's name.
-pub fn read<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T, Problem> {
+pub(crate) fn read<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T, Problem> {
     let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
@@ -65,7 +65,7 @@ pub fn read<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T, Proble
 
 /// Path parameters; what cannot be one of ours does not exist.
 #[derive(Debug)]
-pub struct StrictPath<T>(pub T);
+pub(crate) struct StrictPath<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for StrictPath<T> {
     type Rejection = Problem;
@@ -81,7 +81,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for StrictP
 /// Refuses parameters on a route that has none.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub(crate) struct Nothing {}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-rep
 
 /// The answer, marked as that of an earlier request with the same key and body.
 #[must_use]
-pub fn marked(mut response: Response) -> Response {
+pub(crate) fn marked(mut response: Response) -> Response {
     response.headers_mut().insert(IDEMPOTENT_REPLAYED.clone(), HeaderValue::from_static("true"));
     response
 }

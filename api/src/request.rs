@@ -21,7 +21,7 @@ use tokio::task::JoinError;
 use tracing::Instrument;
 
 /// The header by which an answer is found in the log.
-pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that is taken from a client.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Routes that must answer when nothing else can.
@@ -62,7 +62,7 @@ async fn bounded(state: &ApiState, route: &str, request: Request, next: Next) ->
         response
     };
     let task = tokio::spawn(handler.in_current_span());
-    match tokio::time::timeout(state.settings.request_timeout, task).await {
+    match tokio::time::timeout(state.request_timeout, task).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => failed(error),
         Err(_) => Problem::new(&kinds::TIMED_OUT, "The request took too long.").retry_after(1).into_response(),

@@ -6,7 +6,6 @@ use crate::{
     booking::{cancel, capture, events, orders, place, reservations, reserve, seats, tickets, webhooks},
     definitions, machines,
     problem::kinds::{self, Kind},
-    records,
     sagas::{acts, follow, list, show, start},
     state::ApiState,
 };
@@ -97,7 +96,6 @@ fn definitions() -> Vec<Route> {
         route(VIEWER, routes!(definitions::show_version), &[&kinds::NOT_FOUND]),
         route(OPERATOR, routes!(definitions::put), &[&kinds::INVALID_DEFINITION]),
         route(OPERATOR, routes!(definitions::activate), &[&kinds::NOT_FOUND]),
-        route(VIEWER, routes!(records::audit), &[&kinds::INVALID_CURSOR]),
     ]
 }
 

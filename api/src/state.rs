@@ -1,12 +1,27 @@
 //! What every handler may use.
 
-use crate::limits::{LimitSettings, Limits};
+use crate::{
+    limits::{LimitSettings, Limits},
+    machines::Health,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use orchestrator::Engine;
+use sqlx::migrate::{Migrate, Migrator};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use workflows::access::AccessTokens;
+use workflows::{
+    access::AccessTokens,
+    holds::Holds,
+    orders::{OrderWaits, Places},
+    payments::Webhooks,
+    tickets::TicketKeys,
+};
+
+/// Where sqlx keeps which migrations were run.
+const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
+/// How long readiness waits for the database.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// What an installation decides about the API.
 #[derive(Debug, Clone)]
@@ -25,16 +40,90 @@ impl Default for ApiSettings {
     }
 }
 
+/// What an API is made of.
+pub struct ApiParts {
+    /// The durable engine.
+    pub engine: Engine,
+    /// Makes, changes and releases holds.
+    pub holds: Holds,
+    /// Places orders.
+    pub places: Places,
+    /// Tells who waits for an order.
+    pub waits: OrderWaits,
+    /// Takes gateways' news.
+    pub webhooks: Webhooks,
+    /// What signs tickets.
+    pub ticket_keys: TicketKeys,
+    /// Who calls.
+    pub tokens: AccessTokens,
+    /// The migrations that this binary brings; without them, readiness does not ask whether the schema is current.
+    pub migrations: Option<&'static Migrator>,
+    /// What `/metrics` tells; without it, nothing.
+    pub metrics: Option<PrometheusHandle>,
+    /// Cancelled when the process is to stop: who waits, is answered.
+    pub draining: CancellationToken,
+    /// What the installation decides.
+    pub settings: ApiSettings,
+}
+
 /// What every handler may use. A clone is the same.
 #[derive(Clone)]
 pub struct ApiState {
-    /// The durable engine.
-    pub engine: Engine,
-    pub(crate) settings: Arc<ApiSettings>,
+    pub(crate) engine: Engine,
+    pub(crate) holds: Holds,
+    pub(crate) places: Places,
+    pub(crate) waits: OrderWaits,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) ticket_keys: TicketKeys,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) migrations: Option<&'static Migrator>,
     pub(crate) metrics: Option<PrometheusHandle>,
-    /// Cancelled when the process drains: who waits, answers now.
     pub(crate) draining: CancellationToken,
+    pub(crate) request_timeout: Duration,
+}
+
+impl ApiState {
+    /// Of these parts.
+    #[must_use]
+    pub fn new(parts: ApiParts) -> Self {
+        Self {
+            engine: parts.engine,
+            holds: parts.holds,
+            places: parts.places,
+            waits: parts.waits,
+            webhooks: parts.webhooks,
+            ticket_keys: parts.ticket_keys,
+            tokens: Arc::new(parts.tokens),
+            limits: Arc::new(Limits::new(&parts.settings.limits)),
+            in_flight: Arc::new(Semaphore::new(parts.settings.in_flight_max)),
+            migrations: parts.migrations,
+            metrics: parts.metrics,
+            draining: parts.draining,
+            request_timeout: parts.settings.request_timeout,
+        }
+    }
+
+    /// Whether this process can do its work.
+    pub(crate) async fn readiness(&self) -> Health {
+        let answered = tokio::time::timeout(READY_WITHIN, self.schema_is_current()).await;
+        match answered {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Health::unavailable("the schema is not current: run `showrunner migrate`"),
+            Ok(Err(_)) | Err(_) => return Health::unavailable("the database does not answer"),
+        }
+        if self.holds.cache().answers().await { Health::ok() } else { Health::degraded("Redis does not answer") }
+    }
+
+    /// Whether all migrations that this binary brings were run. More may have been, by a newer release.
+    async fn schema_is_current(&self) -> Result<bool, sqlx::Error> {
+        let mut connection = self.engine.pool().acquire().await?;
+        let Some(migrations) = self.migrations else {
+            sqlx::Connection::ping(&mut *connection).await?;
+            return Ok(true);
+        };
+        let Ok(applied) = connection.list_applied_migrations(MIGRATIONS_TABLE).await else { return Ok(false) };
+        Ok(migrations.iter().all(|wanted| applied.iter().any(|one| one.version == wanted.version)))
+    }
 }

@@ -19,15 +19,15 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 /// The largest JSON body.
-pub const JSON_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const JSON_BYTES_MAX: usize = 64 * 1024;
 /// The deepest nesting.
-pub const DEPTH_MAX: u8 = 32;
+pub(crate) const DEPTH_MAX: u8 = 32;
 /// How much of a message about a value is told.
 const DETAIL_CHARS_MAX: usize = 300;
 
 /// A JSON body of type `T`, every member of which was understood.
 #[derive(Debug)]
-pub struct StrictJson<T>(pub T);
+pub(crate) struct StrictJson<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJson<T> {
     type Rejection = Problem;
@@ -46,7 +46,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJson<T> {
 ///
 /// # Errors
 /// 413 when it is longer, 400 when it does not arrive whole.
-pub async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(&kinds::BODY_TOO_LARGE, format!("The body may have at most {bytes_max} bytes."));
     let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if said.is_some_and(|length| length > bytes_max) {
@@ -62,7 +62,7 @@ pub async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Res
 ///
 /// # Errors
 /// The problem that says what is wrong with it.
-pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = parse::parse(bytes, DEPTH_MAX)
         .map_err(|error| Problem::new(&kinds::MALFORMED_JSON, card_data::mask(&error.to_string())))?;
     if card_data::in_json(&value) {

@@ -11,7 +11,7 @@ const REASON_CHARS_MAX: usize = 1000;
 ///
 /// # Errors
 /// 400 when it says nothing, or too much.
-pub fn reason(text: &str) -> Result<&str, Problem> {
+pub(crate) fn reason(text: &str) -> Result<&str, Problem> {
     bounded("/reason", text, REASON_CHARS_MAX)
 }
 
@@ -19,7 +19,7 @@ pub fn reason(text: &str) -> Result<&str, Problem> {
 ///
 /// # Errors
 /// 400 when it is empty, too long, or has characters that nobody sees.
-pub fn name<'a>(pointer: &str, text: &'a str) -> Result<&'a str, Problem> {
+pub(crate) fn name<'a>(pointer: &str, text: &'a str) -> Result<&'a str, Problem> {
     if text.chars().any(char::is_control) {
         return Err(Problem::invalid_value(pointer, "must not have control characters"));
     }

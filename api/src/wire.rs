@@ -8,7 +8,7 @@ use workflows::money::Money;
 /// Money in an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Money, example = json!({"amount": 4500, "currency": "EUR"}))]
-pub struct Amount {
+pub(crate) struct Amount {
     /// Minor units.
     pub amount: i64,
     /// ISO 4217.
@@ -24,7 +24,7 @@ impl From<Money> for Amount {
 /// A time in an answer: RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-12-31T19:00:00Z")]
-pub struct Time(pub DateTime<Utc>);
+pub(crate) struct Time(pub DateTime<Utc>);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

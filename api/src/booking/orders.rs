@@ -92,7 +92,7 @@ pub(crate) async fn show(
         return Ok(Json(order.into()));
     }
     tokio::select! {
-        () = state.booking.order_waits.wait(id, Duration::from_secs(wait_secs)) => {}
+        () = state.waits.wait(id, Duration::from_secs(wait_secs)) => {}
         () = state.draining.cancelled() => {}
     }
     let order = orders::find(pool, &caller, id).await?.ok_or_else(Problem::not_found)?;

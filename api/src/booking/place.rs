@@ -65,7 +65,7 @@ pub(crate) async fn place(
         idempotency_key: body.idempotency_key,
         email: body.email,
     };
-    match state.booking.places.place(&caller, request).await.map_err(problem)? {
+    match state.places.place(&caller, request).await.map_err(problem)? {
         Placed::New(placement) => Ok(accepted(placement)),
         Placed::Replayed(placement) => Ok(replay::marked(accepted(placement))),
     }

@@ -17,7 +17,7 @@ pub(crate) async fn release(
     Caller(caller): Caller,
     StrictPath(hold): StrictPath<HoldId>,
 ) -> Result<StatusCode, Problem> {
-    state.booking.holds.release(hold, caller.user.as_deref()).await.map_err(|error| match error {
+    state.holds.release(hold, caller.user.as_deref()).await.map_err(|error| match error {
         ReleaseError::NotFound => Problem::not_found(),
         ReleaseError::OrderExists(_) => Problem::new(&kinds::ORDER_EXISTS, "The hold has an order already."),
         ReleaseError::Database(error) => error.into(),

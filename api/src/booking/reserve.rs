@@ -63,20 +63,18 @@ pub(crate) struct SeatsReserved {
         description = "The hold was there already; it has these seats now")))]
 pub(crate) async fn reserve(
     State(state): State<ApiState>,
-    Caller(caller): Caller,
+    caller: Caller,
     StrictPath(event_id): StrictPath<EventId>,
     StrictJson(body): StrictJson<ReserveSeats>,
 ) -> Result<Response, Problem> {
-    if !caller.acts_for(&body.user_id) {
-        return Err(Problem::not_found());
-    }
+    caller.must_act_for(&body.user_id)?;
     let wish = match (body.seat_ids, body.best_available) {
         (Some(seats), None) => Wish::Seats(seats),
         (None, Some(best)) => Wish::BestAvailable { count: best.count, section: best.section },
         _ => return Err(Problem::invalid_value("/seatIds", "give either seatIds or bestAvailable")),
     };
     let request = Reserve { event_id, user_id: body.user_id, wish, hold_token: body.hold_token };
-    let reserved = state.booking.holds.reserve(request).await.map_err(problem)?;
+    let reserved = state.holds.reserve(request).await.map_err(problem)?;
     let status = match reserved {
         Reserved::New(_) => StatusCode::CREATED,
         Reserved::Same(_) | Reserved::Changed(_) => StatusCode::OK,

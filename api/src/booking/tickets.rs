@@ -94,7 +94,7 @@ pub(crate) async fn verify(
     State(state): State<ApiState>,
     StrictJson(body): StrictJson<VerifyTicket>,
 ) -> Result<Json<Verdict>, Problem> {
-    let verdict = tickets::verify(state.engine.pool(), &state.booking.ticket_keys, &body.code).await?;
+    let verdict = tickets::verify(state.engine.pool(), &state.ticket_keys, &body.code).await?;
     Ok(Json(Verdict {
         valid: verdict.valid,
         reason: verdict.reason,

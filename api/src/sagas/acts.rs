@@ -76,7 +76,8 @@ pub(crate) async fn retry(
     StrictPath(saga): StrictPath<SagaId>,
     StrictJson(body): StrictJson<ActBody>,
 ) -> Result<Response, Problem> {
-    act(&state, request(saga, Act::Retry, body, caller.name, address)?).await
+    let dry_run = body.dry_run;
+    act(&state, request(saga, Act::Retry, body, caller.name, address)?, dry_run).await
 }
 
 /// Compensates: takes back what was done.
@@ -90,7 +91,8 @@ pub(crate) async fn cancel(
     StrictPath(saga): StrictPath<SagaId>,
     StrictJson(body): StrictJson<ActBody>,
 ) -> Result<Response, Problem> {
-    act(&state, request(saga, Act::Cancel, body, caller.name, address)?).await
+    let dry_run = body.dry_run;
+    act(&state, request(saga, Act::Cancel, body, caller.name, address)?, dry_run).await
 }
 
 /// Stops the saga where it is and takes nothing back.
@@ -104,7 +106,8 @@ pub(crate) async fn kill(
     StrictPath(saga): StrictPath<SagaId>,
     StrictJson(body): StrictJson<ActBody>,
 ) -> Result<Response, Problem> {
-    act(&state, request(saga, Act::Kill, body, caller.name, address)?).await
+    let dry_run = body.dry_run;
+    act(&state, request(saga, Act::Kill, body, caller.name, address)?, dry_run).await
 }
 
 /// Sends the saga a signal.
@@ -120,7 +123,8 @@ pub(crate) async fn signal(
 ) -> Result<Response, Problem> {
     let name = text::name("/name", &body.name)?.to_owned();
     let act_body = ActBody { reason: body.reason, seq: body.seq, dry_run: body.dry_run };
-    act(&state, request(saga, Act::Signal { name, payload: body.payload }, act_body, caller.name, address)?).await
+    let signal = Act::Signal { name, payload: body.payload };
+    act(&state, request(saga, signal, act_body, caller.name, address)?, body.dry_run).await
 }
 
 fn request(
@@ -131,16 +135,19 @@ fn request(
     address: std::net::IpAddr,
 ) -> Result<ActRequest, Problem> {
     let reason = text::reason(&body.reason)?.to_owned();
-    Ok(ActRequest { saga, act, reason, seq: body.seq, by, address: Some(address.to_string()), dry_run: body.dry_run })
+    Ok(ActRequest { saga_id: saga, act, reason, seq: body.seq, by, address: Some(address.to_string()) })
 }
 
-async fn act(state: &ApiState, request: ActRequest) -> Result<Response, Problem> {
-    let saga_id = request.saga;
+async fn act(state: &ApiState, request: ActRequest, dry_run: bool) -> Result<Response, Problem> {
+    let saga_id = request.saga_id;
     tracing::Span::current().record("saga.id", tracing::field::display(saga_id));
+    if dry_run {
+        let effects = state.engine.dry_run(&request).await.map_err(problem)?;
+        return Ok(Json(effects).into_response());
+    }
     match state.engine.act(request).await.map_err(problem)? {
         ActAnswer::Done { seq } => Ok(done(saga_id, seq)),
         ActAnswer::Replayed { seq } => Ok(replay::marked(done(saga_id, seq))),
-        ActAnswer::DryRun(effects) => Ok(Json(effects).into_response()),
     }
 }
 
@@ -148,13 +155,16 @@ fn done(saga_id: SagaId, seq: i64) -> Response {
     (StatusCode::ACCEPTED, Json(ActDone { saga_id, seq })).into_response()
 }
 
-fn problem(error: ActError) -> Problem {
+/// An act that was refused, as a problem.
+pub(crate) fn problem(error: ActError) -> Problem {
     match error {
         ActError::NotFound => Problem::not_found(),
-        ActError::MovedOn { seq } => {
-            Problem::new(&kinds::MOVED_ON, format!("The saga is at {seq} now.")).with("currentSeq", seq)
+        ActError::MovedOn { seq, what } => {
+            let detail = format!("The saga is at {seq} now: {what}.");
+            Problem::new(&kinds::MOVED_ON, detail).with("currentSeq", seq)
         }
         ActError::NotAllowed(reason) => Problem::new(&kinds::NOT_ALLOWED, reason),
         ActError::Database(error) => error.into(),
+        ActError::Read(error) => error.into(),
     }
 }

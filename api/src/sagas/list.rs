@@ -1,0 +1,205 @@
+//! Lists of sagas, as consistent as the sagas themselves.
+
+use crate::{
+    auth::Caller,
+    page::{self, Page},
+    problem::{Problem, kinds},
+    query,
+    state::ApiState,
+    wire::Time,
+};
+use axum::{Json, extract::State, http::Uri};
+use chrono::{DateTime, Utc};
+use orchestrator::{
+    ids::SagaId,
+    saga,
+    view::{Filter, Listed},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+use workflows::ids::OrderId;
+
+/// The name of this list in cursors.
+const LIST: &str = "sagas";
+/// What a parameter that asks for a tag begins with.
+const TAG_PREFIX: &str = "tag.";
+/// Tags that say who somebody is.
+const PERSONAL_TAGS: [&str; 1] = ["user"];
+
+/// Which sagas. Beside these, `tag.<name>=<value>` for any number of tags.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SagasQuery {
+    definition: Option<String>,
+    /// `running`, `waiting`, `paused`, `compensating`, `completed`, `compensated`, `stuck`, `killed`.
+    state: Option<String>,
+    /// The step that they stand at.
+    step: Option<String>,
+    /// Started then or later.
+    from: Option<DateTime<Utc>>,
+    /// Started before.
+    to: Option<DateTime<Utc>>,
+    /// A saga's id, or the value of any tag: an order, an event.
+    q: Option<String>,
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// A saga in a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SagaListed {
+    #[schema(value_type = String)]
+    saga_id: SagaId,
+    definition: String,
+    version: i32,
+    state: &'static str,
+    /// Where it stands; null when it is finished.
+    step: Option<String>,
+    seq: i64,
+    /// `worker`, `gateway`, `timer`, `signal`, `person`, `nothing`.
+    waiting_on: String,
+    /// The code of what made it stuck or compensate.
+    failure_code: Option<String>,
+    tags: BTreeMap<String, Option<String>>,
+    created_at: Time,
+    updated_at: Time,
+    finished_at: Option<Time>,
+    /// Personal data is left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    redacted: bool,
+}
+
+impl SagaListed {
+    fn of(listed: Listed, redacted: bool) -> Self {
+        Self {
+            saga_id: listed.saga_id,
+            definition: listed.definition,
+            version: listed.version,
+            state: listed.state.as_str(),
+            step: listed.step,
+            seq: listed.seq,
+            waiting_on: listed.waiting_on,
+            failure_code: listed.failure_code,
+            tags: shown_tags(listed.tags, redacted),
+            created_at: listed.created_at.into(),
+            updated_at: listed.updated_at.into(),
+            finished_at: listed.finished_at.map(Time),
+            redacted,
+        }
+    }
+}
+
+/// Tags; those that say who somebody is are null where they are kept from the caller.
+pub(super) fn shown_tags(tags: BTreeMap<String, String>, redacted: bool) -> BTreeMap<String, Option<String>> {
+    let shown = |(name, value): (String, String)| {
+        let kept = redacted && PERSONAL_TAGS.contains(&name.as_str());
+        (name, (!kept).then_some(value))
+    };
+    tags.into_iter().map(shown).collect()
+}
+
+/// Sagas, the newest first.
+#[utoipa::path(get, path = "/sagas", tag = "sagas", operation_id = "listSagas", params(SagasQuery),
+    responses((status = 200, body = Page<SagaListed>)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Page<SagaListed>>, Problem> {
+    let asked = Asked::read(&uri, caller.sees_redacted())?;
+    let found = state.engine.sagas(&asked.filter, asked.after, asked.limit).await?;
+    let redacted = caller.sees_redacted();
+    Ok(Json(Page {
+        items: found.items.into_iter().map(|listed| SagaListed::of(listed, redacted)).collect(),
+        next: found.next.map(|next| page::encode(LIST, &next)),
+    }))
+}
+
+#[derive(Debug)]
+struct Asked {
+    filter: Filter,
+    after: Option<SagaId>,
+    limit: u16,
+}
+
+impl Asked {
+    fn read(uri: &Uri, redacted: bool) -> Result<Self, Problem> {
+        let (tags, others): (Vec<_>, Vec<_>) =
+            query::pairs(uri)?.into_iter().partition(|(name, _)| name.starts_with(TAG_PREFIX));
+        let query: SagasQuery = query::read(&others)?;
+        let tag = |(name, value): (String, String)| (name.trim_start_matches(TAG_PREFIX).to_owned(), value);
+        let tags: BTreeMap<_, _> = tags.into_iter().map(tag).collect();
+        // A search by who somebody is would tell what is kept from the caller.
+        if redacted && tags.keys().any(|name| PERSONAL_TAGS.contains(&name.as_str())) {
+            return Err(Problem::new(&kinds::WRONG_ROLE, "A viewer sees no personal data, and does not search by it."));
+        }
+        let state = query.state.map(|name| {
+            saga::State::from_name(&name).ok_or_else(|| {
+                Problem::new(&kinds::INVALID_PARAMETER, "There is no such state.").with("parameter", "state")
+            })
+        });
+        let found = query.q.as_deref().and_then(|text| text.trim().parse().ok()).into_iter().collect();
+        let text = query.q.map(|text| text.trim().to_owned());
+        if redacted && text.as_deref().is_some_and(|text| !is_id(text)) {
+            return Err(Problem::new(&kinds::WRONG_ROLE, "A viewer searches by the ids of sagas and orders alone."));
+        }
+        Ok(Self {
+            filter: Filter {
+                definition: query.definition,
+                state: state.transpose()?,
+                step: query.step,
+                tags,
+                from: query.from,
+                to: query.to,
+                text,
+                found,
+            },
+            after: page::decode(LIST, query.cursor.as_deref())?,
+            limit: u16::try_from(page::limit(query.limit)?).map_err(Problem::internal)?,
+        })
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.parse::<SagaId>().is_ok() || text.parse::<OrderId>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(query: &str) -> Result<Asked, Problem> {
+        Asked::read(&format!("/sagas?{query}").parse().unwrap(), false)
+    }
+
+    #[test]
+    fn filters_are_read() {
+        let asked = asked("definition=x&state=stuck&tag.order=ord_1&tag.event=e&limit=7").unwrap();
+        assert_eq!(asked.filter.definition.as_deref(), Some("x"));
+        assert_eq!(asked.filter.state, Some(saga::State::Stuck));
+        assert_eq!(asked.filter.tags.len(), 2);
+        assert_eq!(asked.limit, 7);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        assert_eq!(asked("tags.order=x").unwrap_err().kind(), &kinds::UNKNOWN_PARAMETER);
+        assert_eq!(asked("state=happy").unwrap_err().kind(), &kinds::INVALID_PARAMETER);
+        assert_eq!(asked("limit=501").unwrap_err().kind(), &kinds::INVALID_PARAMETER);
+        assert_eq!(asked("cursor=x").unwrap_err().kind(), &kinds::INVALID_CURSOR);
+    }
+
+    #[test]
+    fn a_viewer_learns_nothing_by_searching() {
+        let uri = |query: &str| format!("/sagas?{query}").parse::<Uri>().unwrap();
+        assert_eq!(Asked::read(&uri("tag.user=anna"), true).unwrap_err().kind(), &kinds::WRONG_ROLE);
+        assert_eq!(Asked::read(&uri("q=anna"), true).unwrap_err().kind(), &kinds::WRONG_ROLE);
+        Asked::read(&uri("tag.event=evt_1"), true).unwrap();
+        let tags = BTreeMap::from([("user".to_owned(), "anna".to_owned())]);
+        assert_eq!(shown_tags(tags, true)["user"], None);
+    }
+}
