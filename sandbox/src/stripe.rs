@@ -6,6 +6,7 @@
 
 pub(crate) mod http;
 
+mod answer;
 mod call;
 mod execute;
 mod view;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use self::answer::{Answer, known_answer, new_request_id};
 use self::call::Request;
 use self::error::ApiError;
 use self::execute::{Context, Event};
@@ -61,17 +63,6 @@ struct Incoming {
     base_url: String,
 }
 
-/// An answer, as far as the connection has anything to say about it.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    body: String,
-    request_id: String,
-    /// The request that was answered like this first, when this is a replay.
-    original_request: Option<String>,
-    should_retry: Option<bool>,
-}
-
 /// How a request ends.
 enum End {
     Answer(Answer),
@@ -95,46 +86,6 @@ impl Drop for KeyInUse {
     fn drop(&mut self) {
         self.gateway.lock().release_key(&self.key);
     }
-}
-
-impl Answer {
-    fn new(result: Result<Value, ApiError>, request_id: String) -> Self {
-        let (status, body, should_retry) = match result {
-            Ok(body) => (200, body, None),
-            Err(error) => (error.status, error.body(), error.should_retry),
-        };
-        Self { status, body: format!("{body:#}\n"), request_id, original_request: None, should_retry }
-    }
-
-    fn error(error: ApiError) -> Self {
-        Self::new(Err(error), new_request_id())
-    }
-
-    fn replay(stored: StoredAnswer) -> Self {
-        Self {
-            status: stored.status,
-            body: stored.body,
-            request_id: new_request_id(),
-            original_request: Some(stored.request_id),
-            // The same failure would come again for as long as the key lives.
-            should_retry: (stored.status >= 500).then_some(false),
-        }
-    }
-
-    /// A success that ends in the middle.
-    fn cut_short(mut self) -> Self {
-        let mut end = self.body.len() / 2;
-        while !self.body.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.body.truncate(end);
-        self.status = 200;
-        self
-    }
-}
-
-fn new_request_id() -> String {
-    edge::random_id("req_", 14)
 }
 
 impl Gateway {
@@ -326,31 +277,4 @@ fn forced_failure(hit: Option<Hit>) -> Option<objects::Failure> {
         Fault::InsufficientFunds => Some(cards::insufficient_funds()),
         _ => None,
     }
-}
-
-/// The answer to a key that was used before.
-fn known_answer(store: &Store, key: &str, incoming: &Incoming, now_ms: i64) -> Option<Answer> {
-    let stored = match store.key_state(key, now_ms) {
-        KeyState::Free => return None,
-        KeyState::InUse => return Some(Answer::error(ApiError::key_in_use(key))),
-        KeyState::Answered(stored) => stored,
-    };
-    if stored.path != incoming.path {
-        let message = format!(
-            "Keys for idempotent requests can only be used for the same endpoint they were first \
-             used for ('{}' vs '{}'). Try using a key other than '{key}' if you meant to execute a \
-             different request.",
-            incoming.path, stored.path
-        );
-        return Some(Answer::error(ApiError::key_reused(message)));
-    }
-    if stored.digest != incoming.digest {
-        let message = format!(
-            "Keys for idempotent requests can only be used with the same parameters they were first \
-             used with. Try using a key other than '{key}' if you meant to execute a different \
-             request."
-        );
-        return Some(Answer::error(ApiError::key_reused(message)));
-    }
-    Some(Answer::replay(stored))
 }

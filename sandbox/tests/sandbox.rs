@@ -1,5 +1,7 @@
 //! The sandbox gateway over HTTP, asked by a client that knows Stripe's API and nothing of ours.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it stands, its helpers as well")]
+
 #[path = "sandbox/support.rs"]
 mod support;
 

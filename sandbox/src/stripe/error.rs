@@ -9,31 +9,27 @@ use super::objects::Failure;
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     pub(crate) status: u16,
+    /// What `Stripe-Should-Retry` says, where Stripe knows better than the status.
+    pub(crate) should_retry: Option<bool>,
     kind: &'static str,
-    code: Option<String>,
     message: String,
+    /// Boxed, since every fallible function returns one.
+    detail: Box<Detail>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Detail {
+    code: Option<String>,
     param: Option<String>,
     decline_code: Option<String>,
     charge: Option<String>,
     /// Whole objects that go with the error, by member.
     objects: Vec<(&'static str, Value)>,
-    /// What `Stripe-Should-Retry` says, where Stripe knows better than the status.
-    pub(crate) should_retry: Option<bool>,
 }
 
 impl ApiError {
     fn new(status: u16, kind: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            kind,
-            code: None,
-            message: message.into(),
-            param: None,
-            decline_code: None,
-            charge: None,
-            objects: Vec::new(),
-            should_retry: None,
-        }
+        Self { status, should_retry: None, kind, message: message.into(), detail: Box::default() }
     }
 
     /// 400: the request makes no sense.
@@ -44,7 +40,7 @@ impl ApiError {
     /// 400: the object is not in a state for this.
     pub(crate) fn unexpected_state(message: impl Into<String>, intent: Value) -> Self {
         let mut error = Self::invalid(message).code("payment_intent_unexpected_state");
-        error.objects.push(("payment_intent", intent));
+        error.detail.objects.push(("payment_intent", intent));
         error
     }
 
@@ -72,17 +68,17 @@ impl ApiError {
     /// 402: the card did not go through.
     pub(crate) fn declined(failure: &Failure, method: Value, intent: Value) -> Self {
         let mut error = Self::new(402, "card_error", failure.message.clone()).code(&failure.code);
-        error.decline_code.clone_from(&failure.decline_code);
-        error.charge.clone_from(&failure.charge);
-        error.objects.push(("payment_intent", intent));
-        error.objects.push(("payment_method", method));
+        error.detail.decline_code.clone_from(&failure.decline_code);
+        error.detail.charge.clone_from(&failure.charge);
+        error.detail.objects.push(("payment_intent", intent));
+        error.detail.objects.push(("payment_method", method));
         error
     }
 
     /// 402 for a call that has no attempt of its own, such as a refund that the issuer refuses.
     pub(crate) fn refused(failure: &Failure) -> Self {
         let mut error = Self::new(402, "card_error", failure.message.clone()).code(&failure.code);
-        error.decline_code.clone_from(&failure.decline_code);
+        error.detail.decline_code.clone_from(&failure.decline_code);
         error
     }
 
@@ -124,33 +120,33 @@ impl ApiError {
 
     /// Adds a code.
     pub(crate) fn code(mut self, code: &str) -> Self {
-        self.code = Some(code.to_owned());
+        self.detail.code = Some(code.to_owned());
         self
     }
 
     /// Names the parameter that is to blame.
     pub(crate) fn param(mut self, param: impl Into<String>) -> Self {
-        self.param = Some(param.into());
+        self.detail.param = Some(param.into());
         self
     }
 
     /// The answer's body.
     pub(crate) fn body(&self) -> Value {
         let mut error = json!({"message": self.message, "type": self.kind});
-        if let Some(code) = &self.code {
+        if let Some(code) = &self.detail.code {
             error["code"] = json!(code);
             error["doc_url"] = json!(doc_url(code));
         }
-        if let Some(param) = &self.param {
+        if let Some(param) = &self.detail.param {
             error["param"] = json!(param);
         }
-        if let Some(decline_code) = &self.decline_code {
+        if let Some(decline_code) = &self.detail.decline_code {
             error["decline_code"] = json!(decline_code);
         }
-        if let Some(charge) = &self.charge {
+        if let Some(charge) = &self.detail.charge {
             error["charge"] = json!(charge);
         }
-        for (member, object) in &self.objects {
+        for (member, object) in &self.detail.objects {
             error[*member] = object.clone();
         }
         json!({ "error": error })
@@ -169,6 +165,8 @@ impl From<FormError> for ApiError {
             FormError::Name(name) | FormError::Repeated(name) => Some(name.clone()),
             FormError::Encoding | FormError::TooMuch => None,
         };
-        Self { param, ..Self::invalid(error.to_string()) }
+        let mut answer = Self::invalid(error.to_string());
+        answer.detail.param = param;
+        answer
     }
 }

@@ -1,6 +1,7 @@
 //! Calls, carried out on the store. Nothing here waits: one call is one change.
 
 mod intents;
+mod issuer;
 mod lists;
 mod refunds;
 
@@ -12,7 +13,7 @@ use super::objects::Failure;
 use super::render;
 use super::store::Store;
 
-pub(crate) use intents::{Challenge, finish_challenge};
+pub(crate) use issuer::{Challenge, finish_challenge};
 
 /// What a call is carried out with, and what it leaves besides its answer.
 pub(crate) struct Context<'a> {

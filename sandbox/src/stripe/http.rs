@@ -10,10 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest as _, Sha256};
 
+use super::answer::Answer;
 use super::call::Request;
 use super::error::ApiError;
 use super::form::{self, Field, Fields};
-use super::{API_VERSION, Answer, End, Gateway, Incoming};
+use super::{API_VERSION, End, Gateway, Incoming};
 use crate::wire::Wire;
 
 /// How large a request may be.

@@ -1,6 +1,8 @@
 //! The books, on disk.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use sandbox::{Running, Settings};
 use serde_json::json;
@@ -57,9 +59,7 @@ async fn whatever_was_answered_is_in_the_file() {
 async fn many_at_once_share_their_syncs() {
     let gateway = Gateway::start().await;
     let calls = (0..200).map(|_| gateway.paid());
-    let start = std::time::Instant::now();
     futures::future::join_all(calls).await;
-    println!("400 durable calls in {} ms", start.elapsed().as_millis());
     let gateway = gateway.restart().await;
     let books = gateway.books().await;
     let charges = books["charges"].as_array().unwrap();
@@ -73,4 +73,69 @@ async fn two_gateways_do_not_share_a_file() {
     let second = Running::start(Settings::new(gateway.folder.books())).await;
     let error = second.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("in use"), "{error}");
+}
+
+const CHILD_BOOKS: &str = "SANDBOX_TEST_CHILD_BOOKS";
+
+/// The gateway of the test below, in a process of its own; nothing when it is run as a test.
+#[tokio::test]
+async fn gateway_in_a_child_process() {
+    if let Ok(books) = std::env::var(CHILD_BOOKS) {
+        let running = Running::start(Settings::new(books)).await.unwrap();
+        println!("\nurl={}", running.url);
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Kills with SIGKILL when it is dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_killed_gateway_has_forgotten_nothing_that_it_answered() {
+    let mut gateway = Gateway::start().await;
+    let books = gateway.folder.path().join("child.jsonl");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "books::gateway_in_a_child_process", "--nocapture"])
+        .env(CHILD_BOOKS, &books)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let child = Killed(child);
+    let url = lines.find_map(|line| line.unwrap().strip_prefix("url=").map(str::to_owned)).unwrap();
+
+    // Payments run against it until it is gone; whoever was told «succeeded» must find that again.
+    gateway.running.url = url;
+    let answered = std::sync::Mutex::new(Vec::new());
+    let pay = || async {
+        let mut form = new_intent("pm_card_visa").to_vec();
+        form.push(("confirm", "true"));
+        while let Ok(reply) = gateway.try_post("/v1/payment_intents", &form, None).await {
+            let id = reply.ok()["id"].as_str().unwrap().to_owned();
+            answered.lock().unwrap().push(id);
+        }
+    };
+    let kill = async {
+        let enough = async {
+            while answered.lock().unwrap().len() < 100 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), enough).await.unwrap();
+        drop(child);
+    };
+    tokio::join!(futures::future::join_all((0..8).map(|_| pay())), kill);
+
+    gateway.running = Running::start(Settings::new(books)).await.unwrap();
+    for id in answered.into_inner().unwrap() {
+        let found = gateway.get(&format!("/v1/payment_intents/{id}")).await.ok();
+        assert_eq!(found["status"], "succeeded");
+    }
 }

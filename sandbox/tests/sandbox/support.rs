@@ -10,10 +10,10 @@ use sandbox::{Running, Settings};
 use serde_json::{Value, json};
 
 /// A folder that goes away with its test.
-pub struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("sandbox-test-{}-{number}", std::process::id());
@@ -22,11 +22,11 @@ impl Folder {
         Self(path)
     }
 
-    pub fn books(&self) -> PathBuf {
+    pub(crate) fn books(&self) -> PathBuf {
         self.0.join("books.jsonl")
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -39,14 +39,14 @@ impl Drop for Folder {
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Reply {
-    pub async fn read(response: reqwest::Response) -> Self {
+    pub(crate) async fn read(response: reqwest::Response) -> Self {
         Self {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
@@ -54,36 +54,36 @@ impl Reply {
         }
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
 
     /// The body of a success.
     #[track_caller]
-    pub fn ok(self) -> Value {
+    pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()
     }
 
     /// The error of a failure with this status.
     #[track_caller]
-    pub fn error(self, status: u16) -> Value {
+    pub(crate) fn error(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         self.json()["error"].clone()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-pub struct Gateway {
-    pub running: Running,
-    pub client: reqwest::Client,
-    pub folder: Folder,
+pub(crate) struct Gateway {
+    pub(crate) running: Running,
+    pub(crate) client: reqwest::Client,
+    pub(crate) folder: Folder,
 }
 
-pub fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         rustls::crypto::ring::default_provider().install_default().unwrap();
@@ -98,11 +98,11 @@ pub fn client() -> reqwest::Client {
 }
 
 impl Gateway {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let client = client();
         let folder = Folder::new();
         let mut settings = Settings::new(folder.books());
@@ -112,17 +112,22 @@ impl Gateway {
     }
 
     /// Stops it and starts it again on the same books.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         self.running.stop().await.unwrap();
         let running = Running::start(Settings::new(self.folder.books())).await.unwrap();
         Self { running, ..self }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.running.url)
     }
 
-    pub async fn try_post(&self, path: &str, form: &[(&str, &str)], key: Option<&str>) -> reqwest::Result<Reply> {
+    pub(crate) async fn try_post(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+        key: Option<&str>,
+    ) -> reqwest::Result<Reply> {
         let mut request = self.client.post(self.url(path)).form(form);
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
@@ -130,56 +135,56 @@ impl Gateway {
         Ok(Reply::read(request.send().await?).await)
     }
 
-    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {
         self.try_post(path, form, None).await.unwrap()
     }
 
-    pub async fn post_with_key(&self, path: &str, form: &[(&str, &str)], key: &str) -> Reply {
+    pub(crate) async fn post_with_key(&self, path: &str, form: &[(&str, &str)], key: &str) -> Reply {
         self.try_post(path, form, Some(key)).await.unwrap()
     }
 
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         let response = self.client.get(self.url(path)).send().await.unwrap();
         Reply::read(response).await
     }
 
     /// An unconfirmed payment intent over 4500 EUR cents.
-    pub async fn intent(&self, method: &str) -> String {
+    pub(crate) async fn intent(&self, method: &str) -> String {
         let created = self.post("/v1/payment_intents", &new_intent(method)).await;
         created.ok()["id"].as_str().unwrap().to_owned()
     }
 
-    pub async fn confirm(&self, id: &str) -> Reply {
+    pub(crate) async fn confirm(&self, id: &str) -> Reply {
         self.post(&format!("/v1/payment_intents/{id}/confirm"), &[]).await
     }
 
-    pub async fn cancel(&self, id: &str) -> Reply {
+    pub(crate) async fn cancel(&self, id: &str) -> Reply {
         self.post(&format!("/v1/payment_intents/{id}/cancel"), &[]).await
     }
 
     /// A payment intent whose money is taken.
-    pub async fn paid(&self) -> String {
+    pub(crate) async fn paid(&self) -> String {
         let id = self.intent("pm_card_visa").await;
         self.confirm(&id).await.ok();
         id
     }
 
-    pub async fn fault(&self, rule: Value) -> Reply {
+    pub(crate) async fn fault(&self, rule: Value) -> Reply {
         let request = self.client.post(self.url("/_sandbox/faults")).json(&rule);
         Reply::read(request.send().await.unwrap()).await
     }
 
-    pub async fn end_faults(&self) {
+    pub(crate) async fn end_faults(&self) {
         let request = self.client.delete(self.url("/_sandbox/faults"));
         assert_eq!(request.send().await.unwrap().status(), 204);
     }
 
-    pub async fn books(&self) -> Value {
+    pub(crate) async fn books(&self) -> Value {
         self.get("/_sandbox/books").await.ok()
     }
 
     /// The books' only charge.
-    pub async fn charge_entry(&self) -> Value {
+    pub(crate) async fn charge_entry(&self) -> Value {
         let books = self.books().await;
         let charges = books["charges"].as_array().unwrap();
         assert_eq!(charges.len(), 1, "{books:#}");
@@ -187,7 +192,7 @@ impl Gateway {
     }
 }
 
-pub fn new_intent(method: &str) -> [(&str, &str); 6] {
+pub(crate) fn new_intent(method: &str) -> [(&str, &str); 6] {
     [
         ("amount", "4500"),
         ("currency", "eur"),
@@ -200,12 +205,12 @@ pub fn new_intent(method: &str) -> [(&str, &str); 6] {
 
 /// The members of `value` that `expected` has.
 #[track_caller]
-pub fn assert_has(value: &Value, expected: Value) {
+pub(crate) fn assert_has(value: &Value, expected: Value) {
     for (member, expected) in expected.as_object().unwrap() {
         assert_eq!(&value[member], expected, "{member} of {value:#}");
     }
 }
 
-pub fn metadata() -> Value {
+pub(crate) fn metadata() -> Value {
     json!({"order_id": "ord_1", "saga_id": "saga_1"})
 }

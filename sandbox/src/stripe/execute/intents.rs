@@ -1,16 +1,16 @@
-//! Payment intents: made, confirmed, challenged, captured, canceled.
+//! Payment intents: made, confirmed, captured, canceled.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Context;
+use super::issuer::charge;
 use crate::edge;
 use crate::faults::Kind;
 use crate::stripe::call::{Capture, Confirmation, NewIntent};
-use crate::stripe::cards::{self, Verdict};
 use crate::stripe::error::ApiError;
-use crate::stripe::objects::{CancellationReason, CaptureMethod, Charge, Failure, Intent, Metadata, Redirects};
+use crate::stripe::objects::{CancellationReason, Charge, Intent, Redirects};
 use crate::stripe::render;
 use crate::stripe::status::{Event, Status};
 use crate::stripe::store::Store;
@@ -169,47 +169,6 @@ pub(super) fn capture(store: &mut Store, id: &str, how: Capture, context: &mut C
     Ok(answer)
 }
 
-/// How the buyer leaves a challenge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Challenge {
-    Passed,
-    Failed,
-}
-
-/// The buyer has answered a challenge. Where they go back to, if there is such a place.
-pub(crate) fn finish_challenge(
-    store: &mut Store,
-    id: &str,
-    outcome: Challenge,
-    context: &mut Context<'_>,
-) -> Result<Option<String>, ApiError> {
-    let intent = find(store, id)?;
-    if intent.status != Status::RequiresAction {
-        let message = "This PaymentIntent is not waiting for an action.";
-        return Err(ApiError::unexpected_state(message, render::intent(&intent)));
-    }
-    let return_url = intent
-        .next_action
-        .as_ref()
-        .and_then(|action| action["redirect_to_url"]["return_url"].as_str())
-        .map(str::to_owned);
-    let secret = intent.client_secret.clone();
-    let method = intent.payment_method.clone().unwrap_or_default();
-    let verdict = match outcome {
-        Challenge::Passed => cards::verdict_after_challenge(&method),
-        Challenge::Failed => Verdict::Declined(cards::authentication_failed()),
-    };
-    let is_declined = settle(store, intent, verdict, context).is_err();
-    let status = if is_declined { "failed" } else { "succeeded" };
-    Ok(return_url.map(|url| {
-        let separator = if url.contains('?') { '&' } else { '?' };
-        format!(
-            "{url}{separator}payment_intent={id}&payment_intent_client_secret={secret}\
-             &redirect_status={status}"
-        )
-    }))
-}
-
 const MISSING_METHOD: &str = "You cannot confirm this PaymentIntent because it's missing a payment \
      method. You can either update the PaymentIntent with a payment method and then confirm it \
      again, or confirm it again directly with a payment method or ConfirmationToken.";
@@ -243,110 +202,13 @@ fn check_return_url(intent: &Intent, how: &Confirmation) -> Result<(), ApiError>
     ))
 }
 
-/// Asks the issuer.
-fn charge(
-    store: &mut Store,
-    mut intent: Intent,
-    how: &Confirmation,
-    context: &mut Context<'_>,
-) -> Result<Value, ApiError> {
-    let method = intent.payment_method.clone().unwrap_or_default();
-    let verdict = match context.forced_failure.take() {
-        Some(failure) => Verdict::Declined(failure),
-        None => cards::verdict(&method),
-    };
-    match verdict {
-        Verdict::Challenged if how.is_off_session || how.fails_on_action => {
-            let failure = cards::authentication_required();
-            settle(store, intent, Verdict::Declined(failure), context)
-        }
-        Verdict::Challenged => {
-            advance(&mut intent, Event::Challenged)?;
-            intent.next_action = Some(next_action(&intent, how, context));
-            Ok(keep(store, intent))
-        }
-        decided => settle(store, intent, decided, context),
-    }
-}
-
-fn next_action(intent: &Intent, how: &Confirmation, context: &Context<'_>) -> Value {
-    let url = format!("{}/_sandbox/challenges/{}", context.base_url, intent.id);
-    match &how.return_url {
-        Some(return_url) => json!({
-            "type": "redirect_to_url",
-            "redirect_to_url": {"return_url": return_url, "url": url},
-        }),
-        None => json!({
-            "type": "use_stripe_sdk",
-            "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": url},
-        }),
-    }
-}
-
-/// Writes down what the issuer said: an attempt, and what it means for the payment intent.
-fn settle(
-    store: &mut Store,
-    mut intent: Intent,
-    verdict: Verdict,
-    context: &mut Context<'_>,
-) -> Result<Value, ApiError> {
-    let method = intent.payment_method.clone().unwrap_or_default();
-    let mut attempt = attempt(&intent, &method, context.now_ms);
-    intent.charges.push(attempt.id.clone());
-    intent.next_action = None;
-    intent.updated_at_ms = context.now_ms;
-    let Verdict::Declined(mut failure) = verdict else {
-        intent.last_error = None;
-        if intent.capture_method == CaptureMethod::Manual {
-            advance(&mut intent, Event::Authorized)?;
-            store.put_charge(attempt);
-            return Ok(keep(store, intent));
-        }
-        advance(&mut intent, Event::Paid)?;
-        intent.amount_received = intent.amount;
-        attempt.amount_captured = intent.amount;
-        store.put_charge(attempt);
-        let answer = keep(store, intent);
-        context.emit("payment_intent.succeeded", answer.clone());
-        return Ok(answer);
-    };
-    advance(&mut intent, Event::Declined)?;
-    failure.charge = Some(attempt.id.clone());
-    failure.payment_method = Some(method.clone());
-    attempt.failure = Some(Failure::clone(&failure));
-    store.put_charge(attempt);
-    intent.payment_method = None;
-    intent.last_error = Some(failure.clone());
-    let object = keep(store, intent);
-    context.emit("payment_intent.payment_failed", object.clone());
-    Err(ApiError::declined(&failure, render::payment_method(&method), object))
-}
-
-fn attempt(intent: &Intent, method: &str, now_ms: i64) -> Charge {
-    Charge {
-        id: edge::random_id("ch_3", 23),
-        intent: intent.id.clone(),
-        amount: intent.amount,
-        amount_captured: 0,
-        amount_refunded: 0,
-        is_released: false,
-        currency: intent.currency.clone(),
-        payment_method: method.to_owned(),
-        failure: None,
-        description: intent.description.clone(),
-        metadata: Metadata::clone(&intent.metadata),
-        refunds: Vec::new(),
-        created_at_ms: now_ms,
-    }
-}
-
 fn last_charge(store: &Store, intent: &Intent) -> Result<Charge, ApiError> {
     let id = intent.charges.last();
     id.and_then(|id| store.charges.get(id)).cloned().ok_or_else(ApiError::broken)
 }
 
 /// Moves along the table. What it refuses was to be refused before with a message of its own.
-fn advance(intent: &mut Intent, event: Event) -> Result<(), ApiError> {
+pub(super) fn advance(intent: &mut Intent, event: Event) -> Result<(), ApiError> {
     intent.status = intent.status.on(event).map_err(|error| {
         tracing::error!(intent.id = %intent.id, error = %error, "the sandbox made an illegal move");
         ApiError::broken()
@@ -354,7 +216,8 @@ fn advance(intent: &mut Intent, event: Event) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn keep(store: &mut Store, intent: Intent) -> Value {
+/// Puts a payment intent back, as it is answered.
+pub(super) fn keep(store: &mut Store, intent: Intent) -> Value {
     let answer = render::intent(&intent);
     store.put_intent(intent);
     answer
