@@ -11,7 +11,7 @@ mod wait;
 pub use cancel::{CancelError, CancelOrder, Cancellation, cancel};
 pub use payment_method::{InvalidPaymentMethod, PaymentMethod};
 pub use place::{
-    NewOrder, PlaceError, PlaceOrder, Placed, Placement, Places, expire_keys, is_of_saga_in_tx, record_in_tx,
+    NewOrder, PlaceError, PlaceOrder, Placed, Placement, Places, expire_keys, record_in_tx, saga_in_tx,
 };
 pub use status::{IllegalOrderTransition, NotAnOrderStatus, OrderEvent, OrderStatus};
 pub use view::{Order, OrderFilter, OrderPayment, OrderRefund, OrderTicket, find, list};

@@ -323,18 +323,18 @@ pub async fn record_in_tx(tx: &mut PgConnection, new: &NewOrder, email: Option<&
     )
     .execute(&mut *tx)
     .await?;
-    is_of_saga_in_tx(tx, *order_id, *saga_id).await
+    Ok(saga_in_tx(tx, *order_id).await? == Some(*saga_id))
 }
 
-/// Whether this saga carries out the order: another one must not touch it, whatever its input says.
+/// The saga that carries out the order: another one must not touch it, whatever its input says.
 ///
 /// # Errors
 /// The database's.
-pub async fn is_of_saga_in_tx(tx: &mut PgConnection, order: OrderId, saga: SagaId) -> Result<bool, sqlx::Error> {
-    let owner = sqlx::query_scalar!("select saga_id from booking.orders where order_id = $1", order.0)
+pub async fn saga_in_tx(tx: &mut PgConnection, order: OrderId) -> Result<Option<SagaId>, sqlx::Error> {
+    let saga = sqlx::query_scalar!("select saga_id from booking.orders where order_id = $1", order.0)
         .fetch_optional(tx)
         .await?;
-    Ok(owner == Some(saga.0))
+    Ok(saga.map(SagaId))
 }
 
 /// Forgets a batch of keys that are older than `age`.

@@ -95,6 +95,11 @@ fn of_refund(moved: &Moved) -> Vec<Change> {
     let change = |entry: &Entry| match entry {
         Entry::Stuck { failure, .. } => Some(Change::because(OrderEvent::Stuck, failure.code.clone())),
         Entry::Killed => Some(Change::because(OrderEvent::Stuck, "refund-killed")),
+        // it could not even be requested
+        Entry::Compensated => {
+            let code = moved.failure.as_ref().map_or("refund-not-done", |failure| failure.code.as_str());
+            Some(Change::because(OrderEvent::Stuck, code))
+        }
         Entry::Acted { act: ActKind::Retry, .. } => Some(Change::of(OrderEvent::RefundRetried)),
         _ => None,
     };

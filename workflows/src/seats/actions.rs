@@ -10,6 +10,7 @@ use crate::{
     },
     ids::{EventId, HoldId, OrderId},
     money::Money,
+    orders::{self, NewOrder},
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -77,7 +78,19 @@ impl LocalAction for HoldSeats {
             }
             _ => confirm_in_tx(tx, input.order_id, self.lasts).await,
         };
-        let BoundHold { hold_id, event_id, seat_ids, total, expires_at, .. } = held.map_err(halt)?;
+        let hold = held.map_err(halt)?;
+        match orders::saga_in_tx(&mut *tx, input.order_id).await? {
+            Some(saga_id) if saga_id == call.saga_id => {}
+            Some(_) => return Err(not_its_order(input.order_id)),
+            // a saga that was started with seats: nobody has placed its order
+            None => {
+                let new = NewOrder { order_id: input.order_id, saga_id: call.saga_id, hold: hold.clone() };
+                if !orders::record_in_tx(&mut *tx, &new, None).await? {
+                    return Err(not_its_order(input.order_id));
+                }
+            }
+        }
+        let BoundHold { hold_id, event_id, seat_ids, total, expires_at, .. } = hold;
         Ok(HoldSeatsOutput { hold_id, event_id, seat_ids, total, expires_at })
     }
 }
@@ -134,10 +147,17 @@ impl LocalAction for ReleaseSeats {
     type Input = OrderSeatsInput;
     type Output = ReleaseSeatsOutput;
 
-    async fn run(&self, tx: &mut PgConnection, _call: &Call, input: Self::Input) -> Answer<Self::Output> {
+    async fn run(&self, tx: &mut PgConnection, call: &Call, input: Self::Input) -> Answer<Self::Output> {
+        if orders::saga_in_tx(&mut *tx, input.order_id).await?.is_some_and(|saga_id| saga_id != call.saga_id) {
+            return Ok(ReleaseSeatsOutput { released: Vec::new() });
+        }
         let released = release_order_in_tx(tx, input.order_id).await?;
         Ok(ReleaseSeatsOutput { released: released.seat_ids })
     }
+}
+
+fn not_its_order(order: OrderId) -> Halt {
+    Halt::permanent("order-exists", format!("{order} is carried out by another saga"))
 }
 
 fn halt(error: ConfirmError) -> Halt {

@@ -192,7 +192,8 @@ async fn the_best_are_together_and_a_repeat_keeps_them() {
 async fn a_buyer_who_hangs_up_leaves_nothing_behind() {
     let world = World::new(Redis::Well).await;
     for round in 0..100 {
-        let request = world.reserve("ann", &[round % 20], None);
+        let seats = [round % 20];
+        let request = world.reserve("ann", &seats, None);
         // at any of its waits
         drop(tokio::time::timeout(std::time::Duration::from_micros(30 * u64::try_from(round).unwrap()), request).await);
     }
