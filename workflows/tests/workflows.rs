@@ -5,3 +5,5 @@
 mod gateways_conformance;
 #[path = "workflows/seats.rs"]
 mod seats;
+#[path = "workflows/sagas.rs"]
+mod sagas;

@@ -1,0 +1,13 @@
+//! Whole sagas: the engine, our actions, Postgres, and a gateway's sandbox. What is missing is apalis: a loop of
+//! the test's own runs the steps, so that a test can let a worker die wherever it wants.
+
+#[path = "every_saga.rs"]
+mod every_saga;
+#[path = "sagas/failures.rs"]
+mod failures;
+#[path = "sagas/faults.rs"]
+mod faults;
+#[path = "sagas/orders.rs"]
+mod orders;
+#[path = "sagas/shop.rs"]
+mod shop;

@@ -1,0 +1,292 @@
+//! Rows of FAILURES.md that are about orders and their money.
+
+use super::{
+    faults::Place,
+    shop::{Death, PRICE, Shop, VISA, anybody},
+};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use orchestrator::action::Lane;
+use reqwest::header::HeaderMap;
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use workflows::{
+    gateways::{
+        AmountError, Capabilities, Captured, ChargeOutcome, ChargeRequest, Gateway, IdempotencyKey, PrepareOutcome,
+        ProbeOutcome, Reference, RefundOutcome, RefundProbeOutcome, RefundRequest, VoidOutcome, WebhookError,
+        WebhookEvent,
+    },
+    money::Money,
+    orders::{CancelOrder, OrderStatus, Placed, cancel},
+    payments::payment_signal,
+    seats::SeatStatus,
+    settings::BookingSettings,
+};
+
+fn at(step: &str, lane: Lane) -> Place {
+    Place { definition: "book-tickets".to_owned(), step: step.to_owned(), lane }
+}
+
+fn pay() -> Place {
+    at("pay", Lane::Forward)
+}
+
+/// Row 1: a crash between the call and its record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_after_the_charge_charges_once() {
+    let shop = Shop::open().await;
+    let placed = shop.order(VISA).await;
+    let zombie = shop.run_and_die(placed.saga_id, &pay(), Death::BeforeRecord).await;
+    assert_eq!(shop.kept(placed.order_id).await, PRICE, "the money was taken before the worker died");
+    assert_eq!(shop.see(placed.order_id).await.payments[0].status, "pending");
+    let view = shop.run_until(placed.saga_id, "completed").await;
+    let found = |recorded: &orchestrator::journal::Recorded| {
+        matches!(&recorded.entry, orchestrator::journal::Entry::Succeeded { step, probed: true, .. } if step == "pay")
+    };
+    assert!(view.journal.iter().any(found), "{:#?}", view.journal);
+    shop.wake(zombie).await;
+    assert_eq!(shop.charges(placed.order_id).await.len(), 1);
+    shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    shop.assert_well().await;
+}
+
+/// Row 2: a timeout after charging.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_lost_after_the_charge_is_no_failure() {
+    let shop = Shop::open().await;
+    for fault in ["timeout_after", "malformed"] {
+        shop.gateway_fault(json!({ "fault": fault, "operation": "charge", "count": 1 })).await;
+        let placed = shop.order(VISA).await;
+        let view = shop.run_until(placed.saga_id, "completed").await;
+        let doubted = view.journal.iter().filter(|recorded| recorded.entry.kind() == "inDoubt").count();
+        assert_eq!(doubted, 1, "{fault}");
+        assert_eq!(shop.charges(placed.order_id).await.len(), 1);
+        shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+        shop.heal_gateway().await;
+    }
+    shop.assert_well().await;
+}
+
+/// Row 3: a timeout before charging.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_never_arrives_is_made_again_or_ended() {
+    let shop = Shop::open().await;
+    for fault in ["timeout_before", "reset"] {
+        shop.gateway_fault(json!({ "fault": fault, "operation": "charge", "count": 1 })).await;
+        let placed = shop.order(VISA).await;
+        shop.run_until(placed.saga_id, "completed").await;
+        assert_eq!(shop.charges(placed.order_id).await.len(), 1, "{fault}");
+        shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+        shop.heal_gateway().await;
+    }
+    shop.gateway_fault(json!({ "fault": "reset", "operation": "charge" })).await;
+    let placed = shop.order(VISA).await;
+    shop.run_until(placed.saga_id, "compensated").await;
+    let charges = shop.charges(placed.order_id).await;
+    assert_eq!(charges[0]["status"], json!("voided"), "a late arrival is refused");
+    let seen = shop.assert_ended(placed.order_id, OrderStatus::Rejected).await;
+    assert_eq!(seen.payments[0].status, "voided");
+    shop.assert_well().await;
+}
+
+/// Row 4: a 5xx that sticks to its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_sticks_is_doubt_until_the_charge_is_ended() {
+    let shop = Shop::open().await;
+    shop.gateway_fault(json!({ "fault": "error_500", "operation": "charge", "count": 1 })).await;
+    let placed = shop.order(VISA).await;
+    let view = shop.run_until(placed.saga_id, "compensated").await;
+    assert!(view.journal.iter().any(|recorded| recorded.entry.kind() == "inDoubt"));
+    assert_eq!(shop.charges(placed.order_id).await[0]["status"], json!("voided"));
+    shop.assert_ended(placed.order_id, OrderStatus::Rejected).await;
+    // one that does not reach the call that moves money does no harm
+    shop.gateway_fault(json!({ "fault": "error_500", "operation": "probe", "count": 2 })).await;
+    shop.gateway_fault(json!({ "fault": "timeout_after", "operation": "charge", "count": 1 })).await;
+    let placed = shop.order(VISA).await;
+    shop.run_until(placed.saga_id, "completed").await;
+    shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    shop.assert_well().await;
+}
+
+/// Row 10: the hold ends between the gateway's answer and the commit, and a rival has the seat.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_is_lost_while_paying_is_paid_back() {
+    let shop = Shop::open().await;
+    let placed = shop.order(VISA).await;
+    shop.run_and_die(placed.saga_id, &pay(), Death::BeforeRecord).await;
+    shop.end_hold(placed.order_id).await;
+    let seats = shop.see(placed.order_id).await.seat_ids;
+    let rival = shop.hold_seats("bob", &seats).await;
+    shop.run_until(placed.saga_id, "compensated").await;
+    let seen = shop.see(placed.order_id).await;
+    assert_eq!((seen.status, seen.reason.as_deref()), (OrderStatus::Rejected, Some("hold-lost")));
+    assert_eq!((seen.payments[0].status.as_str(), seen.refunds[0].state.as_str()), ("refunded", "succeeded"));
+    assert_eq!(shop.kept(placed.order_id).await, 0);
+    let Ok(Placed::New(rivals)) = shop.place(&rival, VISA, "rival").await else { panic!("the seat is the rival's") };
+    shop.run_until(rivals.saga_id, "completed").await;
+    shop.assert_ended(rivals.order_id, OrderStatus::Confirmed).await;
+    shop.assert_well().await;
+}
+
+/// Row 10: it ends before the payment, which is then not made.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_charged_once_the_hold_has_ended() {
+    let settings = BookingSettings { hold_ttl_secs: 1, order_hold_secs: 1, ..BookingSettings::default() };
+    let shop = Shop::with(settings, |gateway| gateway).await;
+    let placed = shop.order(VISA).await;
+    shop.run_and_die(placed.saga_id, &pay(), Death::Before).await;
+    let over = "select expires_at < now() from booking.holds where order_id = $1";
+    while !sqlx::query_scalar::<_, bool>(over).bind(placed.order_id.0).fetch_one(&shop.pool).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let view = shop.run_until(placed.saga_id, "compensated").await;
+    assert_eq!(view.run.cause.unwrap().code, "hold-expired");
+    assert_eq!(shop.charges(placed.order_id).await, Vec::<serde_json::Value>::new());
+    shop.assert_ended(placed.order_id, OrderStatus::Rejected).await;
+    shop.assert_well().await;
+}
+
+/// Row 32: the buyer cancels while the outcome of the charge is unknown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_during_the_payment_gives_the_money_back() {
+    let shop = Shop::open().await;
+    let placed = shop.order(VISA).await;
+    let zombie = shop.run_and_die(placed.saga_id, &pay(), Death::BeforeRecord).await;
+    let request =
+        CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
+    let first = cancel(&shop.engine, &anybody(), request.clone()).await.unwrap();
+    assert_eq!((first.refund_id, first.saga_id), (None, placed.saga_id));
+    assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::Cancelling);
+    shop.run_until(placed.saga_id, "compensated").await;
+    shop.wake(zombie).await;
+    assert_eq!(cancel(&shop.engine, &anybody(), request).await.unwrap(), first);
+    let seen = shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
+    assert_eq!(seen.payments[0].status, "refunded");
+    shop.assert_well().await;
+}
+
+/// Row 35: the compensation comes where the action never ran.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_cancelled_before_anything_ran_leaves_nothing() {
+    let shop = Shop::open().await;
+    let placed = shop.order(VISA).await;
+    let request =
+        CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
+    cancel(&shop.engine, &anybody(), request).await.unwrap();
+    shop.run_until(placed.saga_id, "compensated").await;
+    assert_eq!(shop.charges(placed.order_id).await.len(), 0);
+    shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
+    shop.assert_well().await;
+}
+
+/// Row 35: the action comes after its compensation, by a worker that was thought dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_wakes_after_the_compensation_charges_nothing() {
+    let shop = Shop::open().await;
+    let placed = shop.order(VISA).await;
+    let zombie = shop.run_and_die(placed.saga_id, &pay(), Death::Before).await;
+    let request =
+        CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
+    cancel(&shop.engine, &anybody(), request).await.unwrap();
+    shop.run_until(placed.saga_id, "compensated").await;
+    shop.wake(zombie).await;
+    assert_eq!(shop.charges(placed.order_id).await.len(), 0);
+    shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
+    shop.assert_well().await;
+}
+
+/// A buyer whose bank wants to hear from them, and who never answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buyer_who_must_act_and_does_not_is_not_charged() {
+    let settings = BookingSettings { hold_ttl_secs: 4, order_hold_secs: 4, ..BookingSettings::default() };
+    let shop = Shop::with(settings, |gateway| gateway).await;
+    let placed = shop.order("pm_card_authenticationRequired").await;
+    shop.run_until(placed.saga_id, "waiting").await;
+    let seen = shop.see(placed.order_id).await;
+    assert_eq!(seen.status, OrderStatus::ActionRequired);
+    assert!(seen.next_action.is_some());
+    // somebody says that it is done; the gateway, which is asked, says that it is not
+    let reference = Reference::new(seen.payments[0].reference.clone().unwrap()).unwrap();
+    shop.engine.signal(placed.saga_id, &payment_signal(&reference), json!({}), "test").await.unwrap();
+    let waits = |recorded: &&orchestrator::journal::Recorded| recorded.entry.kind() == "waits";
+    while shop.view(placed.saga_id).await.journal.iter().filter(waits).count() < 2 {
+        shop.turn().await;
+    }
+    assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::ActionRequired);
+    let view = shop.run_until(placed.saga_id, "compensated").await;
+    assert_eq!(view.run.cause.unwrap().code, "hold-expired");
+    assert_eq!(shop.charges(placed.order_id).await[0]["status"], json!("voided"));
+    shop.assert_ended(placed.order_id, OrderStatus::Rejected).await;
+    shop.assert_well().await;
+}
+
+/// A gateway that takes another amount than it was asked for.
+struct Greedy(Arc<dyn Gateway>);
+
+impl Greedy {
+    fn more(captured: Captured) -> Captured {
+        Captured { amount: Money::new(captured.amount.amount_minor + 1, captured.amount.currency), ..captured }
+    }
+}
+
+#[async_trait]
+impl Gateway for Greedy {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn protocol(&self) -> &'static str {
+        self.0.protocol()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+    fn check_amount(&self, amount: Money) -> Result<(), AmountError> {
+        self.0.check_amount(amount)
+    }
+    async fn prepare(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome {
+        self.0.prepare(key, charge).await
+    }
+    async fn charge(&self, key: &IdempotencyKey, charge: &ChargeRequest, reference: Option<&Reference>) -> ChargeOutcome {
+        match self.0.charge(key, charge, reference).await {
+            ChargeOutcome::Captured(captured) => ChargeOutcome::Captured(Self::more(captured)),
+            other => other,
+        }
+    }
+    async fn probe(&self, charge: &ChargeRequest, reference: Option<&Reference>) -> ProbeOutcome {
+        match self.0.probe(charge, reference).await {
+            ProbeOutcome::Captured(captured) => ProbeOutcome::Captured(Self::more(captured)),
+            other => other,
+        }
+    }
+    async fn void(&self, key: &IdempotencyKey, charge: &ChargeRequest, reference: Option<&Reference>) -> VoidOutcome {
+        self.0.void(key, charge, reference).await
+    }
+    async fn refund(&self, key: &IdempotencyKey, refund: &RefundRequest) -> RefundOutcome {
+        self.0.refund(key, refund).await
+    }
+    async fn probe_refund(&self, refund: &RefundRequest, reference: Option<&Reference>) -> RefundProbeOutcome {
+        self.0.probe_refund(refund, reference).await
+    }
+    fn verify_webhook(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<WebhookEvent>, WebhookError> {
+        self.0.verify_webhook(headers, body, now)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_amount_than_the_orders_is_for_a_person_and_never_a_ticket() {
+    let shop = Shop::with(BookingSettings::default(), |gateway| Arc::new(Greedy(gateway))).await;
+    let placed = shop.order(VISA).await;
+    let view = shop.run_until(placed.saga_id, "stuck").await;
+    assert_eq!(view.run.stuck.unwrap().failure.code, "amount-mismatch");
+    let seen = shop.see(placed.order_id).await;
+    assert_eq!((seen.status, seen.reason.as_deref()), (OrderStatus::Attention, Some("amount-mismatch")));
+    assert!(seen.tickets.is_empty());
+    assert_eq!(seen.payments[0].amount.amount_minor, PRICE + 1);
+    assert_eq!(shop.seat_status(&seen.seat_ids[0]).await, SeatStatus::Held);
+    shop.assert_well().await;
+}
