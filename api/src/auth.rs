@@ -96,9 +96,12 @@ pub(crate) struct Caller(pub Principal);
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Principal>().cloned().map(Self).ok_or_else(|| {
-            Problem::internal("a route that is open to everybody asks for its caller")
-        })
+        parts
+            .extensions
+            .get::<Principal>()
+            .cloned()
+            .map(Self)
+            .ok_or_else(|| Problem::internal("a route that is open to everybody asks for its caller"))
     }
 }
 

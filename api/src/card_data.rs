@@ -11,9 +11,7 @@ pub(crate) fn in_json(value: &Value) -> bool {
         Value::Number(number) => contains_card_number(&number.to_string()),
         Value::String(text) => contains_card_number(text),
         Value::Array(items) => items.iter().any(in_json),
-        Value::Object(members) => {
-            members.iter().any(|(name, value)| contains_card_number(name) || in_json(value))
-        }
+        Value::Object(members) => members.iter().any(|(name, value)| contains_card_number(name) || in_json(value)),
     }
 }
 

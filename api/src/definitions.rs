@@ -202,8 +202,7 @@ pub(crate) async fn put(
 
 fn invalid(mistakes: &[Mistake]) -> Problem {
     let first = mistakes.first().map(|first| format!("Line {}: {}", first.line, first.message)).unwrap_or_default();
-    Problem::new(&kinds::INVALID_DEFINITION, first)
-        .with("mistakes", serde_json::to_value(mistakes).unwrap_or_default())
+    Problem::new(&kinds::INVALID_DEFINITION, first).with("mistakes", serde_json::to_value(mistakes).unwrap_or_default())
 }
 
 /// There is only one kind of body here; a tool that names none means it.

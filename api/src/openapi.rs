@@ -3,7 +3,10 @@
 
 use crate::{
     auth::Access,
-    problem::{ProblemBody, kinds::{self, Kind}},
+    problem::{
+        ProblemBody,
+        kinds::{self, Kind},
+    },
     routes::{self, Route},
 };
 use axum::http::StatusCode;
@@ -11,7 +14,8 @@ use std::collections::BTreeMap;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        Components, Content, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Ref, Response, ResponseBuilder, Tag,
+        Components, Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, Response, ResponseBuilder, Tag,
+        extensions::Extensions,
         path::{Operation, PathItem},
         security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
@@ -19,6 +23,8 @@ use utoipa::{
 
 /// The name of the one way to prove who calls.
 const BEARER: &str = "bearer";
+/// The extension that lists the roles of which one is needed.
+const ROLES: &str = "x-roles";
 /// What every route behind a token may answer.
 const BEHIND_A_TOKEN: [&Kind; 3] = [&kinds::UNAUTHENTICATED, &kinds::WRONG_ROLE, &kinds::RATE_LIMITED];
 /// What every route with a JSON body may answer.
@@ -71,29 +77,24 @@ fn tag(name: &str, description: &str) -> Tag {
     tag
 }
 
-/// The methods and operations of an address.
-pub(crate) fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Operation)> {
-    [
-        (HttpMethod::Get, &mut item.get),
-        (HttpMethod::Put, &mut item.put),
-        (HttpMethod::Post, &mut item.post),
-        (HttpMethod::Delete, &mut item.delete),
-    ]
-    .into_iter()
-    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+/// The operations of an address.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
 }
 
 /// Adds to a route's operations what its place in the list says.
 fn describe(route: &mut Route) {
     let (access, problems) = (route.access, route.problems);
     for item in route.paths.paths.values_mut() {
-        for (_, operation) in operations(item) {
+        for operation in operations(item) {
             let mut kinds: Vec<&Kind> = problems.to_vec();
             if let Access::Roles(roles) = access {
                 let names: Vec<String> = roles.iter().map(|role| format!("`{role}`")).collect();
                 let line = format!("Role: {}.", names.join(" or "));
                 let description = operation.description.get_or_insert_default();
                 *description = if description.is_empty() { line } else { format!("{description}\n\n{line}") };
+                let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+                operation.extensions = Some(Extensions::builder().add(ROLES, names).build());
                 operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
                 kinds.extend(BEHIND_A_TOKEN);
             }
@@ -135,4 +136,40 @@ pub fn text() -> String {
     let mut text = document().to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What can rot is compared: `UPDATE_DOCS=1 cargo test -p api docs` writes it anew.
+    fn compare(file: &str, text: &str) {
+        let path = format!("{}/../docs/{file}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, text).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == text, "docs/{file} is not what the code says: run with UPDATE_DOCS=1 and look at it");
+    }
+
+    #[test]
+    fn the_docs_have_every_route() {
+        compare("openapi.json", &text());
+    }
+
+    #[test]
+    fn the_docs_have_every_problem() {
+        compare("problems.md", &kinds::document());
+    }
+
+    #[test]
+    fn every_operation_says_what_it_is() {
+        let mut ids = std::collections::BTreeSet::new();
+        for (path, item) in &mut document().paths.paths {
+            for operation in operations(item) {
+                assert!(operation.summary.is_some() && operation.tags.is_some(), "{path}");
+                assert!(ids.insert(operation.operation_id.clone()), "{path}: {:?}", operation.operation_id);
+            }
+        }
+    }
 }

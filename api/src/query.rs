@@ -32,7 +32,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for StrictQuery<T>
 pub(crate) fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     let query = uri.query().unwrap_or_default();
     if query.len() > QUERY_BYTES_MAX {
-        return Err(Problem::new(&kinds::INVALID_PARAMETER, format!("The query may have at most {QUERY_BYTES_MAX} bytes.")));
+        return Err(Problem::new(
+            &kinds::INVALID_PARAMETER,
+            format!("The query may have at most {QUERY_BYTES_MAX} bytes."),
+        ));
     }
     let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     if pairs.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {

@@ -95,11 +95,8 @@ fn finish(response: &mut Response, request_id: &str) {
 
 fn note(method: &Method, route: &str, status: StatusCode, begun: Instant) {
     let elapsed = begun.elapsed();
-    let labels = [
-        ("method", known_method(method)),
-        ("route", route.to_owned()),
-        ("status", status.as_u16().to_string()),
-    ];
+    let labels =
+        [("method", known_method(method)), ("route", route.to_owned()), ("status", status.as_u16().to_string())];
     metrics::counter!(metric_names::REQUESTS, &labels).increment(1);
     metrics::histogram!(metric_names::REQUEST_SECONDS, &labels).record(elapsed);
     let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);

@@ -64,7 +64,11 @@ fn booking() -> Vec<Route> {
         route(CLIENT, routes!(orders::show), &[&kinds::NOT_FOUND]),
         route(OPEN, routes!(capture::capture), &[&kinds::INVALID_SIGNATURE, &kinds::NOT_FOUND]),
         route(OPEN, routes!(webhooks::receive), &[&kinds::INVALID_SIGNATURE, &kinds::NOT_FOUND]),
-        route(CLIENT, routes!(cancel::cancel), &[&kinds::NOT_FOUND, &kinds::NOT_CANCELLABLE, &kinds::IDEMPOTENCY_CONFLICT]),
+        route(
+            CLIENT,
+            routes!(cancel::cancel),
+            &[&kinds::NOT_FOUND, &kinds::NOT_CANCELLABLE, &kinds::IDEMPOTENCY_CONFLICT],
+        ),
         route(CLIENT, routes!(tickets::show), &[&kinds::NOT_FOUND]),
         route(CLIENT_OR_OPERATOR, routes!(tickets::verify), &[]),
     ]

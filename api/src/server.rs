@@ -73,23 +73,3 @@ async fn method_not_allowed(method: Method) -> Response {
 async fn as_problem(response: Response) -> Response {
     if response.status() == StatusCode::NOT_FOUND { Problem::not_found().into_response() } else { response }
 }
-
-/// The addresses, methods and access of all routes: for tests that walk the list.
-#[cfg(test)]
-pub(crate) fn walk() -> Vec<(String, Method, auth::Access)> {
-    let mut walked = Vec::new();
-    for mut route in routes::all() {
-        for (path, item) in &mut route.paths.paths {
-            for (method, _) in openapi::operations(item) {
-                let method = match method {
-                    utoipa::openapi::HttpMethod::Get => Method::GET,
-                    utoipa::openapi::HttpMethod::Put => Method::PUT,
-                    utoipa::openapi::HttpMethod::Delete => Method::DELETE,
-                    _ => Method::POST,
-                };
-                walked.push((path.clone(), method, route.access));
-            }
-        }
-    }
-    walked
-}

@@ -53,7 +53,8 @@ pub(crate) async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize)
         return Err(too_large());
     }
     to_bytes(body, bytes_max).await.map_err(|error| {
-        let over = std::error::Error::source(&error).is_some_and(|inner| inner.is::<http_body_util::LengthLimitError>());
+        let over =
+            std::error::Error::source(&error).is_some_and(|inner| inner.is::<http_body_util::LengthLimitError>());
         if over { too_large() } else { Problem::new(&kinds::MALFORMED_JSON, "The body did not arrive whole.") }
     })
 }

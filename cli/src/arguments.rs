@@ -8,11 +8,11 @@ use secrecy::SecretString;
 
 use crate::{
     client::Client,
-    logging,
     commands::{
         definition::DefinitionCommand, demo::DemoArguments, dev::DevArguments, saga::SagaCommand,
         sandbox::SandboxArguments, token::TokenCommand,
     },
+    logging,
 };
 
 /// Sells tickets, and keeps its promises: durable sagas over PostgreSQL.

@@ -23,7 +23,11 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<JoinHandle<()>> {
     let ready = move || async move {
         let answered = orchestrator::db::answers(&pool).await;
-        if answered { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer") }
+        if answered {
+            (StatusCode::OK, "ok")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer")
+        }
     };
     let router = Router::new()
         .route("/healthz", get(|| async { "ok" }))

@@ -11,7 +11,6 @@ use std::{
 
 use anyhow::Context;
 use private_servers::{DataDir, Durability, Existing, PrivatePostgres, PrivateRedis};
-use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use workflows::events::{self, NewEvent, NewSection};
@@ -152,7 +151,8 @@ impl Servers {
     }
 
     fn environment(&self) -> Environment {
-        let own = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let own =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Environment::from_variables(own.chain(self.variables()))
     }
 }
@@ -230,6 +230,3 @@ async fn seed(stack: &Stack) -> anyhow::Result<()> {
     events::create(stack.engine.pool(), &event).await?;
     Ok(())
 }
-
-/// A token as it stands in an `Authorization` header.
-pub(crate) type Token = SecretString;

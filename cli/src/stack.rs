@@ -99,7 +99,10 @@ impl Stack {
         Arc::from([
             engine(5, "sweep-sagas", |engine| Box::pin(sweep(engine))),
             engine(1, "sweep-holds", |engine| {
-                Box::pin(async move { Ok(drop(holds::sweep_expired(engine.pool(), HOLDS_PER_RUN).await?)) })
+                Box::pin(async move {
+                    holds::sweep_expired(engine.pool(), HOLDS_PER_RUN).await?;
+                    Ok(())
+                })
             }),
             engine(3_600, "make-partitions", |engine| Box::pin(async move { Ok(engine.make_partitions().await?) })),
             engine(600, "expire-start-keys", |engine| {
@@ -109,7 +112,10 @@ impl Stack {
                 })
             }),
             engine(600, "expire-idempotency-keys", |engine| {
-                Box::pin(async move { Ok(drop(orders::expire_keys(engine.pool(), KEYS_KEPT).await?)) })
+                Box::pin(async move {
+                    orders::expire_keys(engine.pool(), KEYS_KEPT).await?;
+                    Ok(())
+                })
             }),
             Chore::new("warm-seat-cache", Duration::from_secs(2), move || {
                 let (pool, cache) = (pool.clone(), cache.clone());

@@ -242,7 +242,13 @@ pub trait ExternalAction: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`Halt`].
-    async fn run(&self, call: &Call, notebook: &dyn Notebook, intent: &Value, input: Self::Input) -> Answer<Self::Output>;
+    async fn run(
+        &self,
+        call: &Call,
+        notebook: &dyn Notebook,
+        intent: &Value,
+        input: Self::Input,
+    ) -> Answer<Self::Output>;
 }
 
 /// An action that only touches our database.

@@ -11,8 +11,7 @@ use crate::{
     engine::Engine,
     ids::{SagaId, fresh_uuid},
     journal::{ActKind, Entry, Moment, Recorded},
-    moves,
-    plan,
+    moves, plan,
     projection::Moved,
     run::Run,
     saga::State,
@@ -242,9 +241,7 @@ impl Engine {
         let mut tx = self.pool().begin().await?;
         lock(&mut tx, saga_id).await?;
         let journal = store::journal(&mut tx, saga_id).await?;
-        let same = |recorded: &&Recorded| {
-            matches!(&recorded.entry, Entry::Signalled { name: n, payload: p, .. } if *n == name && *p == payload)
-        };
+        let same = |recorded: &&Recorded| matches!(&recorded.entry, Entry::Signalled { name: n, payload: p, .. } if *n == name && *p == payload);
         if let Some(before) = journal.iter().find(same) {
             return Ok(before.seq);
         }

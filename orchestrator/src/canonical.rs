@@ -43,7 +43,10 @@ mod tests {
     #[test]
     fn order_and_spaces_do_not_matter_and_everything_else_does() {
         let digest = super::digest;
-        assert_eq!(digest(&json!({"a": 1, "b": [1, {}]})), digest(&serde_json::from_str(r#"{ "b":[1,{}], "a":1 }"#).unwrap()));
+        assert_eq!(
+            digest(&json!({"a": 1, "b": [1, {}]})),
+            digest(&serde_json::from_str(r#"{ "b":[1,{}], "a":1 }"#).unwrap())
+        );
         assert_ne!(digest(&json!({"a": 1})), digest(&json!({"a": "1"})));
         assert_ne!(digest(&json!([[1], 2])), digest(&json!([1, [2]])));
     }

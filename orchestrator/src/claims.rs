@@ -42,7 +42,12 @@ pub(crate) async fn claim(
     Ok(rows
         .into_iter()
         .filter_map(|row| {
-            Some(ClaimRow { saga_id: SagaId(row.saga_id), token: row.token?, claims: row.claims, priority: row.priority })
+            Some(ClaimRow {
+                saga_id: SagaId(row.saga_id),
+                token: row.token?,
+                claims: row.claims,
+                priority: row.priority,
+            })
         })
         .collect())
 }

@@ -299,15 +299,7 @@ impl Engine {
         };
         let hold = Arc::new(Hold { token: row.token, lost: AtomicBool::new(false) });
         self.held().insert(row.saga_id, Arc::clone(&hold));
-        Ok(Some(Claimed {
-            run,
-            known,
-            token: row.token,
-            claims: row.claims,
-            priority: row.priority,
-            steps: 0,
-            hold,
-        }))
+        Ok(Some(Claimed { run, known, token: row.token, claims: row.claims, priority: row.priority, steps: 0, hold }))
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<SagaId, Arc<Hold>>> {

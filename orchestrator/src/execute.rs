@@ -64,7 +64,9 @@ impl Engine {
             Err(error) => return refused(due, "invalid-input", &error),
         };
         match &registered.erased {
-            Erased::Local(action) => What::Local { due, call: Box::new(call), input, action: Arc::<dyn AnyLocal>::clone(action) },
+            Erased::Local(action) => {
+                What::Local { due, call: Box::new(call), input, action: Arc::<dyn AnyLocal>::clone(action) }
+            }
             Erased::External(action) => self.call_out(claimed, due, action.as_ref(), call, input, timeout).await,
             Erased::Probe(_) => unknown(step, name),
         }
@@ -83,7 +85,9 @@ impl Engine {
         let intent = match guarded(timeout, action.intent(&call, &input)).await {
             Ok(intent) => intent,
             // nothing was asked of anybody yet
-            Err(Halt::InDoubt(failure)) => return What::Answered { due, answer: Err(Halt::Transient { failure, after: None }) },
+            Err(Halt::InDoubt(failure)) => {
+                return What::Answered { due, answer: Err(Halt::Transient { failure, after: None }) };
+            }
             Err(halt) => return What::Answered { due, answer: Err(halt) },
         };
         match self.record(claimed, What::Intend { due, intent: intent.clone() }).await {

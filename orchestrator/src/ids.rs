@@ -1,8 +1,6 @@
 //! Identifiers. Each kind is a type of its own with a prefix that people recognise (`sag_…`), over a UUIDv7:
 //! ids sort by the time they were made, which is what history is partitioned by.
 
-
-
 pub use uuid::Uuid;
 
 /// A text that is not an id of the kind that was asked for.
@@ -77,9 +75,6 @@ macro_rules! prefixed_id {
         }
     };
 }
-
-
-
 
 /// A new UUIDv7. The one place where an id is made.
 #[must_use]

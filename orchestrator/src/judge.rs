@@ -47,7 +47,9 @@ impl Judge<'_> {
     pub(crate) fn answered(&self, answer: &Answer<Value>) -> Vec<Entry> {
         let (step, lane, attempt) = (self.step().step.clone(), self.due.lane, self.due.attempt);
         match answer {
-            Ok(output) => vec![Entry::Succeeded { step, lane, attempt, output: storable(output.clone()), probed: false }],
+            Ok(output) => {
+                vec![Entry::Succeeded { step, lane, attempt, output: storable(output.clone()), probed: false }]
+            }
             Err(Halt::Transient { failure, after }) => vec![self.failed(failure, *after)],
             Err(Halt::Permanent(failure)) => vec![self.refused(failure)],
             Err(Halt::InDoubt(failure)) => self.in_doubt(failure),
@@ -118,7 +120,8 @@ impl Judge<'_> {
         let (lane, attempt) = (self.due.lane, self.due.attempt);
         let made = self.lane_run().failures + 1;
         let probe_at = self.later(made, None);
-        let mut entries = vec![Entry::InDoubt { step: step.clone(), lane, attempt, failure: failure.clone(), probe_at }];
+        let mut entries =
+            vec![Entry::InDoubt { step: step.clone(), lane, attempt, failure: failure.clone(), probe_at }];
         if !self.retry().allows(made) {
             let pivot = self.definition.pivot();
             let reversible = lane == Lane::Forward

@@ -113,7 +113,8 @@ impl Work for Moves {
         // A saga may be here twice (a note, and then the answer that gave up waiting for it): one wave each.
         while !rest.is_empty() {
             let mut seen = HashSet::new();
-            let (wave, later): (Vec<usize>, Vec<usize>) = rest.into_iter().partition(|index| seen.insert(items[*index].run.saga_id));
+            let (wave, later): (Vec<usize>, Vec<usize>) =
+                rest.into_iter().partition(|index| seen.insert(items[*index].run.saga_id));
             self.apply_wave(tx, items, &wave, &mut outcomes).await?;
             rest = later;
         }

@@ -105,7 +105,8 @@ fn forward(definition: &Definition, run: &Run, now: Moment) -> Next {
     if now < run.starts_at {
         return sleep(Some(run.starts_at), Turn::Timer, "its start time");
     }
-    let undone = definition.steps.iter().enumerate().find(|(_, step)| run.step(&step.step).forward.phase != Phase::Done);
+    let undone =
+        definition.steps.iter().enumerate().find(|(_, step)| run.step(&step.step).forward.phase != Phase::Done);
     let Some((index, step)) = undone else {
         return Next::Decide(Entry::Completed);
     };

@@ -1,14 +1,7 @@
 //! What the business keeps beside the journal: rows of its own that follow from moves, written in the same
 //! transaction.
 
-use crate::{
-    action::Failure,
-    catalog::Known,
-    ids::SagaId,
-    journal::Entry,
-    run::Run,
-    saga::State,
-};
+use crate::{action::Failure, catalog::Known, ids::SagaId, journal::Entry, run::Run, saga::State};
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::PgConnection;

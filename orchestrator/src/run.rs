@@ -215,7 +215,8 @@ impl Run {
     }
 
     fn begin(saga_id: SagaId, first: &Recorded) -> Result<Self, Corrupt> {
-        let Entry::Started { definition, version, input, tags, starts_at, deadline_at, parent, .. } = &first.entry else {
+        let Entry::Started { definition, version, input, tags, starts_at, deadline_at, parent, .. } = &first.entry
+        else {
             return Err(Corrupt::Start { saga_id, seq: first.seq });
         };
         if first.seq != 1 {
@@ -289,8 +290,7 @@ impl Run {
                 self.stuck = None;
             }
             Entry::Stuck { step, lane, cause, failure } => {
-                self.stuck =
-                    Some(Stuck { step: step.clone(), lane: *lane, cause: *cause, failure: failure.clone() });
+                self.stuck = Some(Stuck { step: step.clone(), lane: *lane, cause: *cause, failure: failure.clone() });
             }
             Entry::Completed | Entry::Compensated | Entry::Killed => self.stuck = None,
             about_a_step => self.touched(about_a_step),

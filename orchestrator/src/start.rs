@@ -1,9 +1,8 @@
 //! Starting sagas: idempotent by key, in the caller's transaction or through group commit.
 
 use crate::{
-    catalog::{InputMistake, Known},
-
     canonical,
+    catalog::{InputMistake, Known},
     group_commit::{CommitError, Work},
     ids::SagaId,
     journal::{Entry, Moment},

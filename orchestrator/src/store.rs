@@ -329,7 +329,9 @@ async fn open_cases(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sql
                     let half = if *lane == Lane::Compensation { "its compensation: " } else { "" };
                     (cause.as_str(), step.as_deref(), failure.code.as_str(), format!("{half}{}", failure.message))
                 }
-                Entry::Killed => ("killed", None, "killed", "stopped without compensation; see what it left".to_owned()),
+                Entry::Killed => {
+                    ("killed", None, "killed", "stopped without compensation; see what it left".to_owned())
+                }
                 _ => continue,
             };
             sqlx::query!(
@@ -360,9 +362,10 @@ async fn close_cases(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sq
         .iter()
         .filter(|append| append.run.state != State::Stuck && append.run.state != State::Killed)
         .filter(|append| {
-            append.entries.iter().any(|entry| {
-                matches!(entry, Entry::Succeeded { .. } | Entry::Completed | Entry::Compensated)
-            })
+            append
+                .entries
+                .iter()
+                .any(|entry| matches!(entry, Entry::Succeeded { .. } | Entry::Completed | Entry::Compensated))
         })
         .map(|append| append.run.saga_id.0)
         .collect();

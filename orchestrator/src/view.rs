@@ -164,9 +164,12 @@ fn sentence(run: &Run, next: &Next, step: &str) -> String {
         }
         (State::Paused, _) => "A person has paused it.".to_owned(),
         (_, Next::Run(_)) if in_call(run, step) => format!("A worker is in the middle of `{step}`{back}{cause}."),
-        (_, Next::Probe(_)) => format!("What became of a call of `{step}` is in doubt; the other side is asked{back}{cause}."),
+        (_, Next::Probe(_)) => {
+            format!("What became of a call of `{step}` is in doubt; the other side is asked{back}{cause}.")
+        }
         (_, Next::Sleep(sleep)) => {
-            let until = sleep.until.map(|until| format!(", until {} at the latest", until.to_rfc3339())).unwrap_or_default();
+            let until =
+                sleep.until.map(|until| format!(", until {} at the latest", until.to_rfc3339())).unwrap_or_default();
             format!("It waits in `{step}`{back} for {}{until}{cause}.", sleep.reason)
         }
         _ => format!("A worker owes it `{step}`{back}{cause}."),

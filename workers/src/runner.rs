@@ -62,8 +62,7 @@ pub async fn run(
         AbortOnDropHandle::new(tokio::spawn(empty_outbox(engine.clone(), deliver))),
         AbortOnDropHandle::new(tokio::spawn(periodic::claim(engine.pool().clone(), Arc::clone(&chores), due.clone()))),
     ];
-    let claiming =
-        tokio::spawn(claimer::claim(engine.clone(), name.clone(), turns.clone(), slots, stopping.clone()));
+    let claiming = tokio::spawn(claimer::claim(engine.clone(), name.clone(), turns.clone(), slots, stopping.clone()));
     tracing::info!(worker.name = name, worker.concurrency = settings.concurrency, "Worker {name} has started");
 
     let settle = Settle { engine: engine.clone(), queue: turns.clone(), stopping: stopping.clone() };

@@ -10,9 +10,7 @@ mod wait;
 
 pub use cancel::{CancelError, CancelOrder, Cancellation, cancel};
 pub use payment_method::{InvalidPaymentMethod, PaymentMethod};
-pub use place::{
-    NewOrder, PlaceError, PlaceOrder, Placed, Placement, Places, expire_keys, record_in_tx, saga_in_tx,
-};
+pub use place::{NewOrder, PlaceError, PlaceOrder, Placed, Placement, Places, expire_keys, record_in_tx, saga_in_tx};
 pub use status::{IllegalOrderTransition, NotAnOrderStatus, OrderEvent, OrderStatus};
 pub use view::{Order, OrderFilter, OrderPayment, OrderRefund, OrderTicket, find, list};
 pub use wait::OrderWaits;
@@ -46,7 +44,12 @@ pub(crate) fn order_of(input: &serde_json::Value) -> Option<OrderId> {
 }
 
 /// What a row of ours says that it must not.
-pub(crate) fn impossible(table: &str, column: &str, row: impl std::fmt::Display, why: impl std::fmt::Display) -> sqlx::Error {
+pub(crate) fn impossible(
+    table: &str,
+    column: &str,
+    row: impl std::fmt::Display,
+    why: impl std::fmt::Display,
+) -> sqlx::Error {
     sqlx::Error::Decode(format!("{table}.{column} of {row}: {why}").into())
 }
 

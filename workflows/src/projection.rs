@@ -15,8 +15,8 @@ pub struct BookingProjection;
 #[async_trait]
 impl Projection for BookingProjection {
     async fn apply(&self, tx: &mut PgConnection, moves: &[Moved]) -> Result<(), sqlx::Error> {
+        money::payments(tx, moves).await?;
         for moved in moves {
-            money::payments(tx, moved).await?;
             money::refunds(tx, moved).await?;
         }
         orders::apply(tx, moves).await

@@ -9,7 +9,7 @@ pub use request::{RefundRequested, RequestInput, RequestRefund};
 pub use settle::{SettleInput, SettleRefund, Settled};
 pub use submit::{ProbeRefund, RefundNote, SubmitInput, SubmitRefund, Submitted};
 
-use crate::{gateways::RequestError, gateways::IdempotencyKey, ids::RefundId};
+use crate::{gateways::IdempotencyKey, gateways::RequestError, ids::RefundId};
 
 /// The signal that something happened to a refund. Whoever gets it asks the gateway.
 #[must_use]

@@ -217,10 +217,7 @@ impl SeatCache {
         pong.is_ok()
     }
 
-    async fn invoke<T: redis::FromRedisValue>(
-        &self,
-        call: &redis::ScriptInvocation<'_>,
-    ) -> Result<T, SeatCacheError> {
+    async fn invoke<T: redis::FromRedisValue>(&self, call: &redis::ScriptInvocation<'_>) -> Result<T, SeatCacheError> {
         self.ask(|mut connection| async move { connection.script(call).await }).await
     }
 

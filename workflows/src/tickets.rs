@@ -113,12 +113,7 @@ pub async fn verify(pool: &PgPool, keys: &TicketKeys, code: &str) -> Result<Verd
         Some(false) => Some("revoked"),
         None => Some("unknown-ticket"),
     };
-    Ok(Verdict {
-        valid: reason.is_none(),
-        reason,
-        seat_id: Some(payload.seat),
-        event_id: Some(EventId(payload.event)),
-    })
+    Ok(Verdict { valid: reason.is_none(), reason, seat_id: Some(payload.seat), event_id: Some(EventId(payload.event)) })
 }
 
 /// Takes back those of an order's live tickets that are for one of these seats.

@@ -3,7 +3,7 @@
 
 #[path = "workflows/gateways_conformance.rs"]
 mod gateways_conformance;
-#[path = "workflows/seats.rs"]
-mod seats;
 #[path = "workflows/sagas.rs"]
 mod sagas;
+#[path = "workflows/seats.rs"]
+mod seats;

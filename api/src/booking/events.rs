@@ -193,8 +193,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let limit = usize::try_from(page::limit(query.limit)?).map_err(Problem::internal)?;
     let cursor: Option<String> = page::decode(LIST, query.cursor.as_deref())?;
-    let filter =
-        EventFilter { date: query.date, q: query.q, venue: query.venue, from: query.from, to: query.to };
+    let filter = EventFilter { date: query.date, q: query.q, venue: query.venue, from: query.from, to: query.to };
     let found = events::list(state.engine.pool(), &filter, limit, cursor.as_deref()).await;
     let found = found.map_err(|error| match error {
         ListError::Cursor => Problem::new(&kinds::INVALID_CURSOR, "Use the `next` of an earlier answer."),

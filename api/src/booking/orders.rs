@@ -50,13 +50,14 @@ pub(crate) async fn list(
     StrictQuery(query): StrictQuery<OrdersQuery>,
 ) -> Result<Json<page::Page<Order>>, Problem> {
     let limit = page::limit(query.limit)?;
-    let status = query.status.map(|status| status.parse::<OrderStatus>()).transpose().map_err(|error| {
-        Problem::new(&kinds::INVALID_PARAMETER, error.to_string()).with("parameter", "status")
-    })?;
+    let status = query
+        .status
+        .map(|status| status.parse::<OrderStatus>())
+        .transpose()
+        .map_err(|error| Problem::new(&kinds::INVALID_PARAMETER, error.to_string()).with("parameter", "status"))?;
     let after: Option<OrderId> = page::decode(LIST, query.cursor.as_deref())?;
     let one_more = u16::try_from(limit + 1).map_err(Problem::internal)?;
-    let filter =
-        OrderFilter { user: query.user_id, status, from: query.from, to: query.to, after, limit: one_more };
+    let filter = OrderFilter { user: query.user_id, status, from: query.from, to: query.to, after, limit: one_more };
     let rows = orders::list(state.engine.pool(), &caller, &filter).await?;
     Ok(Json(page::Page::from_rows(LIST, rows, limit, |last| last.order_id, Order::from)))
 }

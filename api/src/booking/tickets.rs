@@ -1,13 +1,6 @@
 //! Tickets, for their owners and for gates.
 
-use crate::{
-    auth::Caller,
-    problem::Problem,
-    query::StrictPath,
-    state::ApiState,
-    strict_json::StrictJson,
-    wire::Time,
-};
+use crate::{auth::Caller, problem::Problem, query::StrictPath, state::ApiState, strict_json::StrictJson, wire::Time};
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -104,13 +104,7 @@ pub fn document() -> String {
          Generated from `api/src/problem/kinds.rs`.\n\n| slug | status | title | what it means |\n|---|---|---|---|\n",
     );
     for kind in ALL {
-        text.push_str(&format!(
-            "| `{}` | {} | {} | {} |\n",
-            kind.slug,
-            kind.status.as_u16(),
-            kind.title,
-            kind.about
-        ));
+        text.push_str(&format!("| `{}` | {} | {} | {} |\n", kind.slug, kind.status.as_u16(), kind.title, kind.about));
     }
     text
 }

@@ -95,9 +95,7 @@ pub(crate) async fn start(
     match started {
         Started::New(_) => Ok(response),
         Started::Known(_) => Ok(replay::marked(response)),
-        Started::Conflict(_) => {
-            Err(Problem::new(&kinds::IDEMPOTENCY_CONFLICT, "The key was used with another body."))
-        }
+        Started::Conflict(_) => Err(Problem::new(&kinds::IDEMPOTENCY_CONFLICT, "The key was used with another body.")),
     }
 }
 

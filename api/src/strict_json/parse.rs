@@ -101,10 +101,7 @@ mod tests {
     #[test]
     fn ordinary_json_is_read_as_it_is() {
         let text = r#" {"a": [1, -2, 3.5, true, null, "x\u00e9\ud83d\ude00"], "b": {}} "#;
-        assert_eq!(
-            parse(text.as_bytes(), 32).unwrap(),
-            json!({"a": [1, -2, 3.5, true, null, "xé😀"], "b": {}})
-        );
+        assert_eq!(parse(text.as_bytes(), 32).unwrap(), json!({"a": [1, -2, 3.5, true, null, "xé😀"], "b": {}}));
     }
 
     #[test]

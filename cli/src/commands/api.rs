@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use api::{ApiSettings, ApiState, LimitSettings};
+use api::{ApiParts, ApiSettings, ApiState, LimitSettings};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -40,24 +40,24 @@ pub(crate) fn state(
     draining: &CancellationToken,
 ) -> ApiState {
     let pool = stack.engine.pool().clone();
-    ApiState {
+    ApiState::new(ApiParts {
         engine: stack.engine.clone(),
         holds: stack.holds.clone(),
         places: Places::new(stack.engine.clone(), stack.booking.order_hold()),
         waits: OrderWaits::new(pool.clone()),
         webhooks: Webhooks::new(stack.engine.clone(), Arc::clone(&stack.gateways)),
         ticket_keys: stack.ticket_keys.clone(),
-        tokens: Arc::new(AccessTokens::new(pool)),
+        tokens: AccessTokens::new(pool),
+        migrations: Some(&migrate::MIGRATIONS),
         metrics,
         draining: draining.clone(),
-        settings: Arc::new(ApiSettings {
+        settings: ApiSettings {
             limits: LimitSettings {
                 user_per_minute: config.limits.user_per_minute,
                 address_per_minute: config.limits.address_per_minute,
                 trusted_per_minute: config.limits.trusted_per_minute,
             },
             ..ApiSettings::default()
-        }),
-        ..ApiState::limited(&config.limits_of_api())
-    }
+        },
+    })
 }

@@ -37,9 +37,8 @@ pub(crate) async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
     if arguments.with_parent {
         stopping::with_parent(&stopping);
     }
-    let listener = TcpListener::bind(arguments.listen)
-        .await
-        .with_context(|| format!("listening on {}", arguments.listen))?;
+    let listener =
+        TcpListener::bind(arguments.listen).await.with_context(|| format!("listening on {}", arguments.listen))?;
     output::line(&format!("http://{}", listener.local_addr()?));
     let mut settings = sandbox::Settings::new(arguments.books);
     settings.api_key = arguments.api_key;

@@ -1,13 +1,7 @@
 //! A child process that is started again when it dies, and that ends when we do: its standard input is a pipe of
 //! ours, which closes however we end.
 
-use std::{
-    ffi::OsString,
-    fs::OpenOptions,
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{ffi::OsString, fs::OpenOptions, path::Path, process::Stdio, time::Duration};
 
 use anyhow::Context;
 use tokio::{

@@ -40,8 +40,7 @@ impl Tokens {
     fn keep(&self, file: &Path) -> anyhow::Result<()> {
         let plain: BTreeMap<_, _> = self.iter().map(|(role, token)| (role, token.expose_secret())).collect();
         let text = serde_json::to_vec_pretty(&plain)?;
-        let mut opened =
-            std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(file)?;
+        let mut opened = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(file)?;
         Ok(opened.write_all(&text)?)
     }
 

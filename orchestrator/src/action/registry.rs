@@ -103,8 +103,7 @@ impl Registry {
         money: bool,
         erased: Erased,
     ) -> Result<&mut Self, RegistryError> {
-        let registered =
-            Registered { erased, money, input: schema_of::<I>(), output: schema_of::<O>() };
+        let registered = Registered { erased, money, input: schema_of::<I>(), output: schema_of::<O>() };
         match self.entries.insert(name, registered) {
             None => Ok(self),
             Some(_) => Err(RegistryError(name.to_owned())),

@@ -100,7 +100,11 @@ pub(super) fn effects(definition: &Definition, run: &Run, act: &Act) -> Effects 
         }
         Act::Kill => {
             let left = planned_compensations(definition, run).len();
-            effects(format!("stops it for good; {left} steps that may have had an effect stay as they are"), Vec::new(), Undo::Impossible)
+            effects(
+                format!("stops it for good; {left} steps that may have had an effect stay as they are"),
+                Vec::new(),
+                Undo::Impossible,
+            )
         }
         Act::Signal { name, .. } => effects(format!("delivers the signal `{name}`"), Vec::new(), Undo::Impossible),
     }

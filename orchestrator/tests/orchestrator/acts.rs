@@ -51,7 +51,8 @@ async fn of_two_different_acts_one_is_told_that_the_saga_has_moved() {
             world.engine.act(request(saga, seq, signal)),
             world.engine.act(request(saga, seq, Act::Cancel))
         );
-        let refused = [&signalled, &cancelled].into_iter().filter(|a| matches!(a, Err(ActError::MovedOn { .. }))).count();
+        let refused =
+            [&signalled, &cancelled].into_iter().filter(|a| matches!(a, Err(ActError::MovedOn { .. }))).count();
         assert_eq!(refused, 1, "{signalled:?} {cancelled:?}");
     }
     assert_eq!((recorded(&world, "done").await, recorded(&world, "refused").await), (100, 100));
@@ -79,8 +80,11 @@ async fn a_kill_stops_without_taking_back_and_leaves_a_case() {
     world.run_until(saga, "waiting").await;
     done(&world, saga, Act::Kill).await;
     assert_eq!(world.view(saga).await.run.state.as_str(), "killed");
-    let cause: String =
-        sqlx::query_scalar("select cause from engine.cases where saga_id = $1").bind(saga.0).fetch_one(&world.pool).await.unwrap();
+    let cause: String = sqlx::query_scalar("select cause from engine.cases where saga_id = $1")
+        .bind(saga.0)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
     assert_eq!(cause, "killed");
     world.all_is_well().await;
 }

@@ -14,8 +14,15 @@ async fn a_saga_completes_step_by_step() {
     let saga = world.start("three-steps").await;
     let view = world.run_until(saga, "completed").await;
     let expected = [
-        "started", "intended one", "succeeded one", "intended two", "succeeded two", "succeeded three",
-        "intended four", "succeeded four", "completed",
+        "started",
+        "intended one",
+        "succeeded one",
+        "intended two",
+        "succeeded two",
+        "succeeded three",
+        "intended four",
+        "succeeded four",
+        "completed",
     ];
     assert_eq!(words(&view), expected);
     assert_eq!(view.outputs()["two"], json!({ "did": "two" }));
@@ -79,9 +86,7 @@ async fn a_call_that_takes_too_long_is_in_doubt() {
     world.script.probe(Ok(Probed::Executed(json!({}))));
     let saga = world.start("timed").await;
     let view = world.run_until(saga, "completed").await;
-    let doubted = |recorded: &orchestrator::journal::Recorded| {
-        matches!(&recorded.entry, Entry::InDoubt { step, failure, .. } if step == "slow" && failure.code == "timeout")
-    };
+    let doubted = |recorded: &orchestrator::journal::Recorded| matches!(&recorded.entry, Entry::InDoubt { step, failure, .. } if step == "slow" && failure.code == "timeout");
     assert!(view.journal.iter().any(doubted), "{:?}", words(&view));
     world.all_is_well().await;
 }
@@ -152,7 +157,10 @@ async fn a_deadline_takes_back_what_waits() {
     let entry = "update engine.ready set wake_at = now()";
     sqlx::query(entry).execute(&world.pool).await.unwrap();
     // the deadline is in the journal, which nobody may change: the test takes the guard away to move time
-    sqlx::query("alter table engine.journal disable trigger journal_is_append_only").execute(&world.pool).await.unwrap();
+    sqlx::query("alter table engine.journal disable trigger journal_is_append_only")
+        .execute(&world.pool)
+        .await
+        .unwrap();
     sqlx::query(
         "update engine.journal set entry = jsonb_set(entry, '{deadlineAt}', to_jsonb(now() - interval '1 second'))
          where saga_id = $1 and seq = 1",

@@ -5,9 +5,7 @@ use super::database::database;
 use async_trait::async_trait;
 use orchestrator::{
     Claimed, Engine, EngineSettings, NoProjection, SagaId, Settled, Start,
-    action::{
-        Answer, Call, Child, ExternalAction, Halt, LocalAction, Notebook, Probe, Probed, Registry, Wait,
-    },
+    action::{Answer, Call, Child, ExternalAction, Halt, LocalAction, Notebook, Probe, Probed, Registry, Wait},
     demo,
     view::SagaView,
 };

@@ -126,12 +126,7 @@ impl Place {
     }
 }
 
-async fn any(
-    pool: &PgPool,
-    filter: &EventFilter,
-    after: Option<&Place>,
-    limit: i64,
-) -> Result<Vec<Uuid>, sqlx::Error> {
+async fn any(pool: &PgPool, filter: &EventFilter, after: Option<&Place>, limit: i64) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "select event_id from booking.events
          where ($1::date is null or local_date = $1)
@@ -195,8 +190,7 @@ async fn almost_with_words(
     after: Option<&Place>,
     limit: i64,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
-    let words: Vec<String> =
-        words(q).into_iter().filter(|word| word.chars().count() >= FORGIVEN_CHARS_MIN).collect();
+    let words: Vec<String> = words(q).into_iter().filter(|word| word.chars().count() >= FORGIVEN_CHARS_MIN).collect();
     // the longest finds candidates by the index, then all of them must be there
     let Some(longest) = words.iter().max_by_key(|word| word.chars().count()).cloned() else {
         return Ok(Vec::new());

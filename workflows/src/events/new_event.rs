@@ -285,8 +285,15 @@ mod tests {
         assert_eq!(
             pointers,
             [
-                "/name", "/timeZone", "/startTime", "/salesEnd", "/currency",
-                "/sections/0/rows", "/sections/1/price", "/sections/1/name", "/sections",
+                "/name",
+                "/timeZone",
+                "/startTime",
+                "/salesEnd",
+                "/currency",
+                "/sections/0/rows",
+                "/sections/1/price",
+                "/sections/1/name",
+                "/sections",
             ]
         );
         let none = NewEvent { sections: Vec::new(), ..event() };

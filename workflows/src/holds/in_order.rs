@@ -112,7 +112,7 @@ pub struct Released {
     pub seat_ids: Vec<String>,
 }
 
-/// Makes a hold an order's and extends it to `lasts` from now. `user`: whose it must be, where the caller acts
+/// Makes a hold an order's; from then on it lasts `lasts` from now. `user`: whose it must be, where the caller acts
 /// for one user alone. The same order again finds it bound.
 ///
 /// # Errors
@@ -142,8 +142,7 @@ pub async fn bind_to_order_in_tx(
     }
     let expires_at = sqlx::query_scalar!(
         "update booking.holds
-         set state = $2, order_id = $3, expires_at = greatest(expires_at, now() + make_interval(secs => $4)),
-             changed_at = now()
+         set state = $2, order_id = $3, expires_at = now() + make_interval(secs => $4), changed_at = now()
          where hold_id = $1
          returning expires_at",
         hold_id.0,
@@ -369,10 +368,5 @@ fn bound(hold: Hold) -> BoundHold {
 }
 
 fn committed(hold: Hold) -> CommittedHold {
-    CommittedHold {
-        event_id: hold.event_id,
-        hold_id: hold.hold_id,
-        user_id: hold.user_id,
-        seat_ids: hold.seat_ids,
-    }
+    CommittedHold { event_id: hold.event_id, hold_id: hold.hold_id, user_id: hold.user_id, seat_ids: hold.seat_ids }
 }

@@ -59,8 +59,7 @@ impl TryFrom<HoldRow> for Hold {
         let hold_id = HoldId(row.hold_id);
         let total = money_of(row.total_minor, &row.currency)
             .map_err(|error| impossible("currency", hold_id, &error.to_string()))?;
-        let state =
-            HoldState::from_stored(&row.state).ok_or_else(|| impossible("state", hold_id, &row.state))?;
+        let state = HoldState::from_stored(&row.state).ok_or_else(|| impossible("state", hold_id, &row.state))?;
         Ok(Self {
             hold_id,
             event_id: EventId(row.event_id),
@@ -252,11 +251,8 @@ pub(super) async fn free_held(
     )
     .fetch_all(tx)
     .await?;
-    let states = rows.into_iter().map(|row| SeatState {
-        seat_id: row.seat_id,
-        version: row.version,
-        standing: Standing::Free,
-    });
+    let states =
+        rows.into_iter().map(|row| SeatState { seat_id: row.seat_id, version: row.version, standing: Standing::Free });
     Ok(states.collect())
 }
 
@@ -289,12 +285,8 @@ pub(super) async fn free_sold(
 
 /// Moves a locked hold to another state that has no other columns of its own.
 pub(super) async fn set_state(tx: &mut PgConnection, hold: HoldId, state: HoldState) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update booking.holds set state = $2, changed_at = now() where hold_id = $1",
-        hold.0,
-        state.as_str(),
-    )
-    .execute(tx)
-    .await
-    .map(drop)
+    sqlx::query!("update booking.holds set state = $2, changed_at = now() where hold_id = $1", hold.0, state.as_str(),)
+        .execute(tx)
+        .await
+        .map(drop)
 }

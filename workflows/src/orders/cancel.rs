@@ -145,10 +145,8 @@ async fn take_back(
         }
     }
     let refund_id = order.payments.iter().any(|payment| payment.status == "captured");
-    let cancellation = Cancellation {
-        refund_id: refund_id.then(|| whole_refund_id(order.order_id)),
-        saga_id: order.saga_id,
-    };
+    let cancellation =
+        Cancellation { refund_id: refund_id.then(|| whole_refund_id(order.order_id)), saga_id: order.saga_id };
     let mut connection = engine.pool().acquire().await?;
     remember(&mut connection, order.order_id, cancellation).await?;
     Ok(Some(cancellation))
@@ -178,9 +176,10 @@ async fn refund(
     };
     let prepared = engine.prepare(SagaId::fresh(), start).await?;
     let mut tx = engine.pool().begin().await?;
-    let status = sqlx::query_scalar!("select status from booking.orders where order_id = $1 for update", order.order_id.0)
-        .fetch_one(&mut *tx)
-        .await?;
+    let status =
+        sqlx::query_scalar!("select status from booking.orders where order_id = $1 for update", order.order_id.0)
+            .fetch_one(&mut *tx)
+            .await?;
     let Ok(cancelling) = OrderStatus::Confirmed.on(OrderEvent::CancelRequested) else { return Ok(None) };
     if status != OrderStatus::Confirmed.as_str() {
         return Ok(None);

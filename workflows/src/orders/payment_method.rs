@@ -42,7 +42,9 @@ impl PaymentMethod {
             Self::ByGateway(tokens) if tokens.is_empty() || tokens.len() > GATEWAYS_MAX => {
                 return Err(InvalidPaymentMethod::NotAToken);
             }
-            Self::ByGateway(tokens) => tokens.iter().flat_map(|(name, token)| [name.as_str(), token.as_str()]).collect(),
+            Self::ByGateway(tokens) => {
+                tokens.iter().flat_map(|(name, token)| [name.as_str(), token.as_str()]).collect()
+            }
         };
         if texts.iter().any(|text| contains_card_number(text)) {
             return Err(InvalidPaymentMethod::CardData);

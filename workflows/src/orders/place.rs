@@ -168,10 +168,12 @@ impl Places {
 
     async fn attempt(&self, placing: &Placing) -> Result<Placed, PlaceError> {
         // outside of the transaction: it may need another connection
-        let known = self.engine.catalog().active(BOOK_TICKETS).await?.ok_or_else(|| StartError::UnknownDefinition {
-            name: BOOK_TICKETS.to_owned(),
-            version: None,
-        })?;
+        let known = self
+            .engine
+            .catalog()
+            .active(BOOK_TICKETS)
+            .await?
+            .ok_or_else(|| StartError::UnknownDefinition { name: BOOK_TICKETS.to_owned(), version: None })?;
 
         let mut tx = self.engine.pool().begin().await?;
         if let Some(known) = placing.take_key_in_tx(&mut tx).await? {
@@ -248,8 +250,11 @@ impl Placing {
         )
         .fetch_one(tx)
         .await?;
-        let placement =
-            Placement { order_id: OrderId(first.order_id), saga_id: SagaId(first.saga_id), status: OrderStatus::Pending };
+        let placement = Placement {
+            order_id: OrderId(first.order_id),
+            saga_id: SagaId(first.saga_id),
+            status: OrderStatus::Pending,
+        };
         Ok(Some(if first.digest != self.digest {
             Err(PlaceError::IdempotencyConflict)
         } else if placement.order_id == self.order_id {
@@ -280,7 +285,8 @@ fn check(request: &PlaceOrder) -> Result<(), PlaceError> {
 
 /// Whether mail could be sent there: something, an `@`, and something with neither spaces nor control characters.
 fn is_address(email: &str) -> bool {
-    let printable = email.chars().count() <= EMAIL_CHARS_MAX && !email.chars().any(|c| c.is_control() || c.is_whitespace());
+    let printable =
+        email.chars().count() <= EMAIL_CHARS_MAX && !email.chars().any(|c| c.is_control() || c.is_whitespace());
     printable && email.rsplit_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
 }
 

@@ -46,8 +46,11 @@ impl Gateways {
     /// See [`GatewaysError`].
     pub fn build(settings: &[GatewaySettings]) -> Result<Self, GatewaysError> {
         let configured = settings.iter().map(|one| {
-            let webhook_secrets =
-                [Some(&one.webhook_secret), one.webhook_secret_previous.as_ref()].into_iter().flatten().cloned().collect();
+            let webhook_secrets = [Some(&one.webhook_secret), one.webhook_secret_previous.as_ref()]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect();
             Ok(ConfiguredGateway { gateway: build(one)?, webhook_secrets })
         });
         Self::new(configured.collect::<Result<_, GatewaysError>>()?)

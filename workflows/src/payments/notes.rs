@@ -162,7 +162,10 @@ pub(super) fn last_charge(call: &Call) -> Option<Attempted> {
 pub(super) mod tests {
     use super::*;
     use crate::money::Currency;
-    use orchestrator::{action::Lane, ids::{SagaId, Uuid}};
+    use orchestrator::{
+        action::Lane,
+        ids::{SagaId, Uuid},
+    };
     use std::collections::BTreeMap;
 
     pub(crate) fn call_with(notes: Vec<Value>) -> Call {
@@ -207,8 +210,11 @@ pub(super) mod tests {
     #[test]
     fn the_last_intent_counts_with_its_own_notes() {
         assert_eq!(last_charge(&call_with(vec![])), None);
-        let prepared =
-            |at: &str, name: &str| PaymentNote::Prepared { gateway: at.to_owned(), key: key(at), reference: reference(name) };
+        let prepared = |at: &str, name: &str| PaymentNote::Prepared {
+            gateway: at.to_owned(),
+            key: key(at),
+            reference: reference(name),
+        };
         let notes = [intended("a"), prepared("a", "pi_1"), intended("b"), prepared("b", "pi_2"), intended("b")];
         let last = last_charge(&call_with(values(&notes))).unwrap();
         assert_eq!((last.gateway.as_str(), last.reference, last.known), ("b", Some(reference("pi_2")), Known::Open));

@@ -24,8 +24,7 @@ impl Probe for ProbeCharge {
 
     async fn probe(&self, call: &Call, notebook: &dyn Notebook, input: ChargeInput) -> Answer<Probed<ChargeOutput>> {
         let Some(attempt) = last_charge(call) else { return Ok(Probed::NotExecuted) };
-        let prepares =
-            self.gateways.get(&attempt.gateway).is_some_and(|found| found.gateway.capabilities().prepares);
+        let prepares = self.gateways.get(&attempt.gateway).is_some_and(|found| found.gateway.capabilities().prepares);
         if attempt.reference.is_none() && prepares {
             // nothing is charged before its reference is committed
             return Ok(Probed::NotExecuted);

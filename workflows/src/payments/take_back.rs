@@ -99,10 +99,9 @@ impl TakeBack {
             Some(VoidOutcome::NotFound) => Err(later("charge-not-found", "the gateway does not know the charge")),
             Some(VoidOutcome::CannotVoid) => Err(later("charge-open", "the gateway cannot end the charge")),
             Some(VoidOutcome::Refused(refusal)) => Err(Halt::Permanent(refused(refusal))),
-            Some(VoidOutcome::Unknown(doubt)) => Err(Halt::Transient {
-                failure: Failure::new("gateway-doubt", doubt.detail),
-                after: doubt.retry_after,
-            }),
+            Some(VoidOutcome::Unknown(doubt)) => {
+                Err(Halt::Transient { failure: Failure::new("gateway-doubt", doubt.detail), after: doubt.retry_after })
+            }
         }
     }
 

@@ -8,8 +8,8 @@ use crate::{
     refunds::refund_signal,
 };
 use chrono::{DateTime, Utc};
-use reqwest::header::HeaderMap;
 use orchestrator::{Engine, acts::ActError, ids::SagaId};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -95,8 +95,7 @@ impl Webhooks {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Result<(), NewsError> {
-        let configured =
-            self.gateways.get(gateway).ok_or_else(|| NewsError::UnknownGateway(gateway.to_owned()))?;
+        let configured = self.gateways.get(gateway).ok_or_else(|| NewsError::UnknownGateway(gateway.to_owned()))?;
         for event in configured.gateway.verify_webhook(headers, body, now)? {
             self.take(News::of(gateway, &event)).await?;
         }
@@ -168,7 +167,12 @@ impl Webhooks {
 
     async fn wake(&self, saga: Option<SagaId>, name: &str, news: &News<'_>) -> Result<(), NewsError> {
         let Some(saga) = saga else {
-            tracing::warn!(gateway.name = news.gateway, webhook.kind = news.kind, "A webhook of {} matches nothing", news.gateway);
+            tracing::warn!(
+                gateway.name = news.gateway,
+                webhook.kind = news.kind,
+                "A webhook of {} matches nothing",
+                news.gateway
+            );
             return Ok(());
         };
         let by = format!("gateway {}", news.gateway);

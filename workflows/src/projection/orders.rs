@@ -15,6 +15,7 @@ use orchestrator::{
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::PgConnection;
+use std::collections::BTreeMap;
 
 /// What a move means for an order.
 struct Change {
@@ -35,8 +36,9 @@ impl Change {
     }
 }
 
-/// Moves the orders of `moves` on.
+/// Moves the orders of `moves` on, all in two statements.
 pub(super) async fn apply(tx: &mut PgConnection, moves: &[Moved]) -> Result<(), sqlx::Error> {
+    let mut told: BTreeMap<OrderId, Vec<(&Moved, Change)>> = BTreeMap::new();
     for moved in moves {
         let Some(order) = order_of(&moved.saga_input) else { continue };
         let changes = match moved.run.definition.as_str() {
@@ -45,9 +47,15 @@ pub(super) async fn apply(tx: &mut PgConnection, moves: &[Moved]) -> Result<(), 
             _ => continue,
         };
         if !changes.is_empty() {
-            change(tx, order, moved, changes).await?;
+            told.entry(order).or_default().extend(changes.into_iter().map(|change| (moved, change)));
         }
-        if moved.run.definition == BOOK_TICKETS && moved.entries.contains(&Entry::Compensated) && never_held(moved) {
+    }
+    if !told.is_empty() {
+        write(tx, told).await?;
+    }
+    for moved in moves {
+        let ended = moved.run.definition == BOOK_TICKETS && moved.entries.contains(&Entry::Compensated);
+        if let Some(order) = order_of(&moved.saga_input).filter(|_| ended && never_held(moved)) {
             // placing the order bound the hold, and no step came to give it back
             release_order_in_tx(tx, order).await?;
         }
@@ -56,7 +64,12 @@ pub(super) async fn apply(tx: &mut PgConnection, moves: &[Moved]) -> Result<(), 
 }
 
 fn never_held(moved: &Moved) -> bool {
-    moved.known.definition.steps.first().is_some_and(|step| moved.run.step(&step.step).forward.phase == Phase::Untouched)
+    moved
+        .known
+        .definition
+        .steps
+        .first()
+        .is_some_and(|step| moved.run.step(&step.step).forward.phase == Phase::Untouched)
 }
 
 /// What a move of an order's own saga means.
@@ -106,46 +119,67 @@ fn of_refund(moved: &Moved) -> Vec<Change> {
     moved.entries.iter().filter_map(change).collect()
 }
 
-/// Makes the moves that the table has. Others are no mistake: a retry of a saga that never needed attention, say.
-async fn change(tx: &mut PgConnection, order: OrderId, moved: &Moved, changes: Vec<Change>) -> Result<(), sqlx::Error> {
-    let own = moved.run.definition == BOOK_TICKETS;
-    let row = sqlx::query!(
-        "select status, reason, next_action from booking.orders
-         where order_id = $1 and (not $2::bool or saga_id = $3) for update",
-        order.0,
-        own,
-        moved.saga_id.0
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(row) = row else { return Ok(()) };
-    let before: OrderStatus =
-        row.status.parse().map_err(|error| impossible("booking.orders", "status", order, error))?;
-    let (mut status, mut reason, mut next_action) = (before, row.reason, row.next_action);
-    for change in changes {
-        let moved_to = status.on(change.event).or_else(|refused| match change.event {
+/// An order as it stands, and then as it is to stand.
+struct Standing {
+    status: OrderStatus,
+    reason: Option<String>,
+    next_action: Option<Value>,
+}
+
+impl Standing {
+    /// Makes the move if the table has it. Where it has not, that is no mistake: a retry of a saga that never
+    /// needed attention, say.
+    fn on(&mut self, change: Change) {
+        let moved_to = self.status.on(change.event).or_else(|refused| match change.event {
             // wanted by somebody, but not as a cancellation of this order
-            OrderEvent::TakenBack => status.on(OrderEvent::Failed),
+            OrderEvent::TakenBack => self.status.on(OrderEvent::Failed),
             _ => Err(refused),
         });
-        if let Ok(next) = moved_to {
-            status = next;
-            reason = change.reason;
-            next_action = change.next_action;
+        if let Ok(status) = moved_to {
+            *self = Self { status, reason: change.reason, next_action: change.next_action };
         }
     }
-    if next_action.is_some() != (status == OrderStatus::ActionRequired) {
-        next_action = None;
+}
+
+async fn write(tx: &mut PgConnection, mut told: BTreeMap<OrderId, Vec<(&Moved, Change)>>) -> Result<(), sqlx::Error> {
+    let ids: Vec<_> = told.keys().map(|order| order.0).collect();
+    let rows = sqlx::query!(
+        "select order_id, saga_id, status, reason, next_action from booking.orders
+         where order_id = any($1) order by order_id for update",
+        &ids
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let (mut ids, mut statuses, mut reasons, mut next_actions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        let order = OrderId(row.order_id);
+        let status =
+            row.status.parse().map_err(|error| impossible("booking.orders", "status", order, error))?;
+        let mut standing = Standing { status, reason: row.reason, next_action: row.next_action };
+        for (moved, change) in told.remove(&order).unwrap_or_default() {
+            // another saga that names the order in its input has no say
+            if moved.run.definition != BOOK_TICKETS || moved.saga_id.0 == row.saga_id {
+                standing.on(change);
+            }
+        }
+        ids.push(row.order_id);
+        statuses.push(standing.status.as_str().to_owned());
+        reasons.push(standing.reason);
+        next_actions.push(standing.next_action);
     }
     sqlx::query!(
-        "update booking.orders set status = $2, reason = $3, next_action = $4, updated_at = now(),
-                confirmed_at = case when $5 then coalesce(confirmed_at, now()) else confirmed_at end
-         where order_id = $1",
-        order.0,
-        status.as_str(),
-        reason,
-        next_action,
-        status == OrderStatus::Confirmed
+        "update booking.orders o
+         set status = told.status, reason = told.reason, next_action = told.next_action, updated_at = now(),
+             confirmed_at = case when told.status = 'confirmed' then coalesce(o.confirmed_at, now())
+                                 else o.confirmed_at end
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[]) as told (order_id, status, reason, next_action)
+         where o.order_id = told.order_id
+             and (o.status, o.reason, o.next_action)
+                 is distinct from (told.status, told.reason, told.next_action)",
+        &ids,
+        &statuses,
+        &reasons as &[Option<String>],
+        &next_actions as &[Option<Value>]
     )
     .execute(tx)
     .await

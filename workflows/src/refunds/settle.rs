@@ -87,8 +87,7 @@ async fn succeed(tx: &mut PgConnection, input: &SettleInput) -> Result<(), sqlx:
 }
 
 async fn cancel(tx: &mut PgConnection, order: OrderId, refund: RefundId, status: &str) -> Result<(), sqlx::Error> {
-    let status: OrderStatus =
-        status.parse().map_err(|error| impossible("booking.orders", "status", order, error))?;
+    let status: OrderStatus = status.parse().map_err(|error| impossible("booking.orders", "status", order, error))?;
     let Ok(cancelled) = status.on(OrderEvent::RefundedInFull) else { return Ok(()) };
     sqlx::query!(
         "update booking.orders o set status = $2, reason = r.reason, updated_at = now()

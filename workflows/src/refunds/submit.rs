@@ -155,12 +155,7 @@ struct Refunding<'a> {
 }
 
 impl<'a> Refunding<'a> {
-    fn new(
-        gateways: &Gateways,
-        call: &'a Call,
-        notebook: &'a dyn Notebook,
-        input: &'a SubmitInput,
-    ) -> Answer<Self> {
+    fn new(gateways: &Gateways, call: &'a Call, notebook: &'a dyn Notebook, input: &'a SubmitInput) -> Answer<Self> {
         let gateway = gateways.get(&input.gateway).ok_or_else(|| {
             Halt::transient("gateway-unknown", format!("the gateway {} is not configured here", input.gateway))
         })?;

@@ -5,8 +5,8 @@
 
 use crate::{
     holds::{
-        BoundHold, ConfirmError, NewOrderHold, SEATS_PER_HOLD_MAX, commit_in_tx, confirm_in_tx,
-        hold_for_order_in_tx, release_order_in_tx,
+        BoundHold, ConfirmError, NewOrderHold, SEATS_PER_HOLD_MAX, commit_in_tx, confirm_in_tx, hold_for_order_in_tx,
+        release_order_in_tx,
     },
     ids::{EventId, HoldId, OrderId},
     money::Money,

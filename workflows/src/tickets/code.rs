@@ -101,13 +101,16 @@ impl TicketKeys {
     /// # Errors
     /// See [`TicketKeysError`].
     pub fn load(path: &Path) -> Result<Self, TicketKeysError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| TicketKeysError::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| TicketKeysError::Read { path: path.to_owned(), source })?;
         let mut keys = Vec::new();
         for (index, block) in text.split_inclusive("-----END PRIVATE KEY-----").enumerate() {
             let Some(begin) = block.find("-----BEGIN PRIVATE KEY-----") else { continue };
-            let key = SigningKey::from_pkcs8_pem(&block[begin..])
-                .map_err(|source| TicketKeysError::NotAKey { path: path.to_owned(), number: index + 1, source })?;
+            let key = SigningKey::from_pkcs8_pem(&block[begin..]).map_err(|source| TicketKeysError::NotAKey {
+                path: path.to_owned(),
+                number: index + 1,
+                source,
+            })?;
             keys.push(key);
         }
         let mut keys = keys.into_iter();

@@ -38,13 +38,10 @@ impl LocalAction for IssueTickets {
     type Output = IssuedTickets;
 
     async fn run(&self, tx: &mut PgConnection, _call: &Call, input: IssueInput) -> Answer<IssuedTickets> {
-        let order = sqlx::query!(
-            "select event_id, seat_ids from booking.orders where order_id = $1",
-            input.order_id.0
-        )
-        .fetch_optional(&mut *tx)
-        .await?
-        .ok_or_else(|| Halt::permanent("unknown-order", format!("there is no order {}", input.order_id)))?;
+        let order = sqlx::query!("select event_id, seat_ids from booking.orders where order_id = $1", input.order_id.0)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| Halt::permanent("unknown-order", format!("there is no order {}", input.order_id)))?;
 
         let mut tickets = Vec::with_capacity(order.seat_ids.len());
         let mut codes = Vec::with_capacity(order.seat_ids.len());

@@ -40,8 +40,7 @@ async fn begin(shop: &Shop, definition: &str) -> Begun {
         }
         "refund-order" => {
             let order = shop.confirmed().await.order_id;
-            let request =
-                CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, address: None };
+            let request = CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, address: None };
             let cancellation = cancel(&shop.engine, &anybody(), request).await.unwrap();
             Begun { saga: cancellation.saga_id, order: Some(order) }
         }

@@ -40,9 +40,7 @@ async fn a_worker_that_dies_after_the_charge_charges_once() {
     assert_eq!(shop.kept(placed.order_id).await, PRICE, "the money was taken before the worker died");
     assert_eq!(shop.see(placed.order_id).await.payments[0].status, "pending");
     let view = shop.run_until(placed.saga_id, "completed").await;
-    let found = |recorded: &orchestrator::journal::Recorded| {
-        matches!(&recorded.entry, orchestrator::journal::Entry::Succeeded { step, probed: true, .. } if step == "pay")
-    };
+    let found = |recorded: &orchestrator::journal::Recorded| matches!(&recorded.entry, orchestrator::journal::Entry::Succeeded { step, probed: true, .. } if step == "pay");
     assert!(view.journal.iter().any(found), "{:#?}", view.journal);
     shop.wake(zombie).await;
     assert_eq!(shop.charges(placed.order_id).await.len(), 1);
@@ -152,8 +150,7 @@ async fn a_cancellation_during_the_payment_gives_the_money_back() {
     let shop = Shop::open().await;
     let placed = shop.order(VISA).await;
     let zombie = shop.run_and_die(placed.saga_id, &pay(), Death::BeforeRecord).await;
-    let request =
-        CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
+    let request = CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
     let first = cancel(&shop.engine, &anybody(), request.clone()).await.unwrap();
     assert_eq!((first.refund_id, first.saga_id), (None, placed.saga_id));
     assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::Cancelling);
@@ -170,8 +167,7 @@ async fn a_cancellation_during_the_payment_gives_the_money_back() {
 async fn an_order_that_is_cancelled_before_anything_ran_leaves_nothing() {
     let shop = Shop::open().await;
     let placed = shop.order(VISA).await;
-    let request =
-        CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
+    let request = CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
     cancel(&shop.engine, &anybody(), request).await.unwrap();
     shop.run_until(placed.saga_id, "compensated").await;
     assert_eq!(shop.charges(placed.order_id).await.len(), 0);
@@ -185,8 +181,7 @@ async fn a_worker_that_wakes_after_the_compensation_charges_nothing() {
     let shop = Shop::open().await;
     let placed = shop.order(VISA).await;
     let zombie = shop.run_and_die(placed.saga_id, &pay(), Death::Before).await;
-    let request =
-        CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
+    let request = CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
     cancel(&shop.engine, &anybody(), request).await.unwrap();
     shop.run_until(placed.saga_id, "compensated").await;
     shop.wake(zombie).await;
@@ -246,7 +241,12 @@ impl Gateway for Greedy {
     async fn prepare(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome {
         self.0.prepare(key, charge).await
     }
-    async fn charge(&self, key: &IdempotencyKey, charge: &ChargeRequest, reference: Option<&Reference>) -> ChargeOutcome {
+    async fn charge(
+        &self,
+        key: &IdempotencyKey,
+        charge: &ChargeRequest,
+        reference: Option<&Reference>,
+    ) -> ChargeOutcome {
         match self.0.charge(key, charge, reference).await {
             ChargeOutcome::Captured(captured) => ChargeOutcome::Captured(Self::more(captured)),
             other => other,

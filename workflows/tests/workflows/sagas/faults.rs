@@ -1,9 +1,7 @@
 //! Steps that fail where a test makes them.
 
 use async_trait::async_trait;
-use orchestrator::action::{
-    AnyExternal, AnyLocal, Answer, Call, Erased, Halt, Lane, Notebook, Registry,
-};
+use orchestrator::action::{Answer, AnyExternal, AnyLocal, Call, Erased, Halt, Lane, Notebook, Registry};
 use serde_json::Value;
 use sqlx::PgConnection;
 use std::sync::{Arc, Mutex};

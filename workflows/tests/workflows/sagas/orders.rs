@@ -99,7 +99,8 @@ async fn a_hold_that_is_over_or_of_another_makes_no_order() {
         .await
         .unwrap();
     assert!(matches!(shop.places.place(&only("ann"), request).await, Err(PlaceError::HoldExpired)));
-    let kept: i64 = sqlx::query_scalar("select count(*) from booking.idempotency_keys").fetch_one(&shop.pool).await.unwrap();
+    let kept: i64 =
+        sqlx::query_scalar("select count(*) from booking.idempotency_keys").fetch_one(&shop.pool).await.unwrap();
     assert_eq!(kept, 0);
     shop.assert_well().await;
 }

@@ -3,10 +3,7 @@
 use super::faults::{Knobs, Place};
 use async_trait::async_trait;
 use orchestrator::{
-    Claimed, Engine, EngineSettings, Report, SagaId, Settled,
-    action::Lane,
-    outbox::Deliver,
-    view::SagaView,
+    Claimed, Engine, EngineSettings, Report, SagaId, Settled, action::Lane, outbox::Deliver, view::SagaView,
 };
 use private_servers::TestServers;
 use sandbox::{Running, Settings};
@@ -81,8 +78,8 @@ pub(super) enum Death {
 
 /// A worker that was thought dead, with what it was about to do.
 pub(super) enum Zombie {
-    Executes(Claimed),
-    Settles(Claimed, Report),
+    Executes(Box<Claimed>),
+    Settles(Box<Claimed>, Report),
     Rests,
 }
 
@@ -240,14 +237,15 @@ impl Shop {
 
     async fn die(&self, engine: &Engine, mut claimed: Claimed, place: &Place, death: Death) -> Option<Zombie> {
         loop {
-            let lane = if self.view(claimed.saga_id()).await.run.compensating { Lane::Compensation } else { Lane::Forward };
+            let lane =
+                if self.view(claimed.saga_id()).await.run.compensating { Lane::Compensation } else { Lane::Forward };
             let there = claimed.step().as_deref() == Some(&place.step) && lane == place.lane;
             if there && death == Death::Before {
-                return Some(Zombie::Executes(claimed));
+                return Some(Zombie::Executes(Box::new(claimed)));
             }
             let (executed, report) = engine.execute(claimed).await;
             if there && death == Death::BeforeRecord {
-                return Some(Zombie::Settles(executed, report));
+                return Some(Zombie::Settles(Box::new(executed), report));
             }
             match engine.settle(executed, report).await {
                 _ if there => return Some(Zombie::Rests),
@@ -260,8 +258,8 @@ impl Shop {
     /// It wakes, and does what it was about to do: nothing of that may be written.
     pub(super) async fn wake(&self, zombie: Zombie) {
         let (claimed, report) = match zombie {
-            Zombie::Executes(claimed) => self.engine.execute(claimed).await,
-            Zombie::Settles(claimed, report) => (claimed, report),
+            Zombie::Executes(claimed) => self.engine.execute(*claimed).await,
+            Zombie::Settles(claimed, report) => (*claimed, report),
             Zombie::Rests => return,
         };
         assert!(matches!(self.engine.settle(claimed, report).await, Settled::Superseded));
@@ -297,7 +295,8 @@ impl Shop {
 
     /// Turns one of the gateway's own knobs.
     pub(super) async fn gateway_fault(&self, rule: Value) {
-        let answer = self.client.post(format!("{}/_sandbox/faults", self.sandbox_url)).json(&rule).send().await.unwrap();
+        let answer =
+            self.client.post(format!("{}/_sandbox/faults", self.sandbox_url)).json(&rule).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
@@ -325,7 +324,10 @@ impl Shop {
         assert_eq!(seen.status, status, "{seen:#?}");
         let sold = status == OrderStatus::Confirmed;
         assert_eq!(self.kept(order).await, if sold { seen.total.amount_minor } else { 0 }, "{seen:#?}");
-        assert_eq!(seen.tickets.iter().filter(|ticket| ticket.valid).count(), if sold { seen.seat_ids.len() } else { 0 });
+        assert_eq!(
+            seen.tickets.iter().filter(|ticket| ticket.valid).count(),
+            if sold { seen.seat_ids.len() } else { 0 }
+        );
         for seat in &seen.seat_ids {
             let expected = if sold { SeatStatus::Sold } else { SeatStatus::Available };
             assert_eq!(self.seat_status(seat).await, expected);

@@ -69,11 +69,8 @@ async fn a_late_message_changes_nothing() {
     let world = World::new(Redis::Well).await;
     let cache = world.holds.cache();
     let (ann, bob, seat) = (HoldId::fresh(), HoldId::fresh(), world.seats[0].clone());
-    let held = |by, version| SeatState {
-        seat_id: seat.clone(),
-        version,
-        standing: Standing::Held { by, for_ms: 60_000 },
-    };
+    let held =
+        |by, version| SeatState { seat_id: seat.clone(), version, standing: Standing::Held { by, for_ms: 60_000 } };
     let free = |version| SeatState { seat_id: seat.clone(), version, standing: Standing::Free };
     cache.mirror(world.event, &[held(ann, 7)]).await.unwrap();
     cache.mirror(world.event, &[free(6)]).await.unwrap();

@@ -206,10 +206,12 @@ async fn a_buyer_who_hangs_up_leaves_nothing_behind() {
                     .execute(&world.pool)
                     .await
                     .unwrap();
-                sqlx::query("update booking.seats set held_until = now() - interval '1 s' where held_until is not null")
-                    .execute(&world.pool)
-                    .await
-                    .unwrap();
+                sqlx::query(
+                    "update booking.seats set held_until = now() - interval '1 s' where held_until is not null",
+                )
+                .execute(&world.pool)
+                .await
+                .unwrap();
                 world.flush_redis().await;
             }
             other => panic!("{other:?}"),

@@ -1,0 +1,15 @@
+//! The API on a real PostgreSQL and Redis. No worker runs here: what a saga does is tested where it runs.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it stands")]
+
+#[path = "api/booking.rs"]
+mod booking;
+#[path = "api/guards.rs"]
+mod guards;
+#[path = "api/machines.rs"]
+mod machines;
+#[path = "api/sagas.rs"]
+mod sagas;
+#[path = "api/support.rs"]
+mod support;
+#[path = "api/webhooks.rs"]
+mod webhooks;

@@ -1,0 +1,74 @@
+//! For load balancers, monitoring and tools.
+
+use crate::support::{App, until};
+use api::ApiSettings;
+use axum::http::header;
+use private_servers::TestServers;
+use serde_json::json;
+use sqlx::migrate::Migrator;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use workflows::seat_cache::SeatCache;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+#[tokio::test]
+async fn readiness_tells_what_is_missing() {
+    let url = tokio::task::spawn_blocking(|| TestServers::shared().empty_database().unwrap()).await.unwrap();
+    let pool = orchestrator::db::connect(&url, 2).await.unwrap();
+    MIGRATIONS.run(&pool).await.unwrap();
+    let app = App::on(&url, SeatCache::absent(), ApiSettings::default(), Some(&MIGRATIONS)).await;
+    let degraded = app.get("client", "/readyz").await.expect(200);
+    assert_eq!(degraded.body["status"], "degraded");
+    sqlx::query("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let stale = app.get("client", "/readyz").await.expect(503);
+    assert_eq!(stale.body["status"], "unavailable");
+    app.engine.pool().close().await;
+    app.get("client", "/readyz").await.expect(503);
+    app.get("client", "/healthz").await.expect(200);
+    app.get("client", "/orders").await.expect_problem(503, "unavailable");
+}
+
+#[tokio::test]
+async fn what_machines_ask_for_is_there() {
+    let app = App::new().await;
+    assert_eq!(app.get("", "/readyz").await.expect(200).body, json!({"status": "ok"}));
+    app.get("", "/metrics").await.expect(200);
+    let document = app.get("", "/openapi.json").await.expect(200).body;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3."));
+    app.get("", "/docs/").await.expect(200);
+    let kind = app.get("", "/problems/moved-on").await.expect(200);
+    assert_eq!(kind.body["status"], 409);
+    app.get("", "/problems/none").await.expect_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_process_that_drains_answers_who_waits() {
+    let app = App::new().await;
+    let order = app.order("anna").await.text("/orderId");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(api::serve(listener, app.state.clone(), shutdown.clone()));
+    let (token, path) = (app.token("client").to_owned(), format!("/orders/{order}?wait=30"));
+    let waiting = tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{}: Bearer {token}\r\n\r\n", header::AUTHORIZATION);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    });
+    // It is waited for when the waiter asks the database again and again.
+    until("the request", || async { tokio::net::TcpStream::connect(address).await.is_ok() }).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished());
+    shutdown.cancel();
+    let answer = tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("pending"), "{answer}");
+    tokio::time::timeout(Duration::from_secs(10), serving).await.unwrap().unwrap().unwrap();
+}

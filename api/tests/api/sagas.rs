@@ -1,0 +1,152 @@
+//! Sagas and definitions, as operators see them.
+
+use crate::support::App;
+use axum::{
+    body::Body,
+    http::{Method, Request, header},
+};
+use serde_json::{Value, json};
+
+fn start(key: &str) -> Value {
+    json!({"definition": "demo-echo", "input": {}, "idempotencyKey": key, "tags": {"user": "anna", "colour": "red"}})
+}
+
+#[tokio::test]
+async fn a_saga_is_started_once_per_key() {
+    let app = App::new().await;
+    let started = app.post("client", "/sagas", &start("k")).await.expect(202);
+    let saga = started.text("/sagaId");
+    assert_eq!(started.headers[header::LOCATION].to_str().unwrap(), format!("/sagas/{saga}"));
+    let again = app.post("client", "/sagas", &start("k")).await.expect(202);
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    assert_eq!(again.text("/sagaId"), saga);
+    let mut other = start("k");
+    other["tags"] = json!({});
+    app.post("client", "/sagas", &other).await.expect_problem(409, "idempotency-conflict");
+    assert_ne!(app.post("operator", "/sagas", &start("k")).await.expect(202).text("/sagaId"), saga);
+    let unknown = json!({"definition": "nothing", "input": {}, "idempotencyKey": "u"});
+    app.post("client", "/sagas", &unknown).await.expect_problem(400, "unknown-definition");
+    let wrong = json!({"definition": "book-tickets", "input": {"orderId": 5}, "idempotencyKey": "w"});
+    let refused = app.post("client", "/sagas", &wrong).await.expect_problem(400, "invalid-input");
+    let mistakes = refused.body["mistakes"].as_array().unwrap();
+    assert!(mistakes.iter().any(|mistake| mistake["pointer"] == "/orderId"), "{mistakes:?}");
+}
+
+#[tokio::test]
+async fn a_viewer_sees_neither_payloads_nor_persons() {
+    let app = App::new().await;
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let seen = app.get("viewer", &format!("/sagas/{saga}")).await.expect(200).body;
+    assert_eq!((&seen["redacted"], &seen["input"], &seen["outputs"]), (&json!(true), &Value::Null, &Value::Null));
+    assert_eq!(seen["journal"][0]["detail"], Value::Null);
+    assert_eq!(seen["tags"], json!({"user": null, "colour": "red"}));
+    assert!(!seen.to_string().contains("anna"));
+    let whole = app.get("operator", &format!("/sagas/{saga}")).await.expect(200).body;
+    assert_eq!(whole["input"], json!({}));
+    assert_eq!(whole["journal"][0]["kind"], "started");
+    assert_eq!(whole["journal"][0]["detail"]["input"], json!({}));
+    assert_eq!(whole["tags"]["user"], "anna");
+    assert_eq!(whole.get("redacted"), None);
+    assert_eq!((&whole["state"], &whole["seq"]), (&json!("running"), &json!(1)));
+    let found = app.get("operator", "/sagas?tag.user=anna&state=running&definition=demo-echo").await.expect(200);
+    assert_eq!(found.body["items"][0]["sagaId"], saga);
+    assert_eq!(app.get("operator", &format!("/sagas?q={saga}")).await.expect(200).body["items"][0]["sagaId"], saga);
+    app.get("viewer", "/sagas?tag.user=anna").await.expect(403);
+}
+
+#[tokio::test]
+async fn why_says_whose_turn_it_is() {
+    let app = App::new().await;
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let why = app.get("viewer", &format!("/sagas/{saga}/why")).await.expect(200).body;
+    assert_eq!(why["waitingOn"], "worker");
+    assert!(why["sentence"].as_str().unwrap().len() > 10);
+    let acts = why["acts"].as_array().unwrap();
+    assert!(acts.iter().any(|act| act["act"] == "cancel" && act["allowed"] == true), "{acts:?}");
+    app.get("viewer", "/sagas/sag_00000000000000000000000000000000/why").await.expect_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn an_act_is_done_once_on_what_was_seen() {
+    let app = App::new().await;
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let act = |name: &str| format!("/sagas/{saga}/{name}");
+    let dry = app.post("operator", &act("kill"), &json!({"reason": "r", "seq": 1, "dryRun": true})).await.expect(200);
+    assert!(dry.body["summary"].is_string() && dry.body["steps"].is_array(), "{}", dry.body);
+    let retry = app.post("operator", &act("retry"), &json!({"reason": "r", "seq": 1})).await;
+    retry.expect_problem(409, "not-allowed");
+    let signal = json!({"name": "go", "payload": {"x": 1}, "reason": "r", "seq": 1});
+    assert_eq!(app.post("operator", &act("signal"), &signal).await.expect(202).body["seq"], 2);
+    let cancel = json!({"reason": "r", "seq": 1});
+    let moved = app.post("operator", &act("cancel"), &cancel).await.expect_problem(409, "moved-on");
+    assert_eq!(moved.body["currentSeq"], 2);
+    let cancel = json!({"reason": "a mistake", "seq": 2});
+    let done = app.post("operator", &act("cancel"), &cancel).await.expect(202);
+    let again = app.post("operator", &act("cancel"), &cancel).await.expect(202);
+    assert_eq!(again.body, done.body);
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    app.post("admin", &act("cancel"), &cancel).await.expect_problem(409, "moved-on");
+    app.post("operator", &act("cancel"), &json!({"seq": 2})).await.expect_problem(400, "invalid-value");
+    app.post("operator", &act("cancel"), &json!({"seq": 2, "reason": ""})).await.expect_problem(400, "invalid-value");
+}
+
+#[tokio::test]
+async fn a_journal_is_followed_from_where_one_was() {
+    let app = App::new().await;
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let kill = json!({"reason": "r", "seq": 1});
+    app.post("operator", &format!("/sagas/{saga}/kill"), &kill).await.expect(202);
+    let events = async |last: &str| {
+        let request = Request::get(format!("/sagas/{saga}/events"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", app.token("operator")))
+            .header("last-event-id", last);
+        use tower::ServiceExt;
+        let response = app.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        // The saga is finished, so the stream ends.
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    let all = events("").await;
+    assert!(all.contains("id: 1\n") && all.contains("\"kind\":\"killed\""), "{all}");
+    let rest = events("1").await;
+    assert!(!rest.contains("id: 1\n") && rest.contains("id: 2\n"), "{rest}");
+}
+
+#[tokio::test]
+async fn definitions_become_versions_and_active_by_choice() {
+    let app = App::new().await;
+    let put = async |name: &str, yaml: &str| {
+        let request = Request::put(format!("/definitions/{name}"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", app.token("operator")))
+            .header(header::CONTENT_TYPE, "application/yaml");
+        app.send(request.body(Body::from(yaml.to_owned())).unwrap()).await
+    };
+    let bad =
+        put("mine", "saga: mine\ninput: { type: object }\nsteps:\n  - step: a\n    action: no.such\n    colour: red\n")
+            .await;
+    let mistakes = bad.expect_problem(422, "invalid-definition").body["mistakes"].clone();
+    assert!(mistakes.as_array().unwrap().len() >= 2 && mistakes[0]["line"].is_number(), "{mistakes}");
+    let yaml = "saga: mine\ninput: { type: object }\nsteps:\n  - step: a\n    action: demo.echo\n    pivot: true\n";
+    let first = put("mine", yaml).await.expect(201);
+    assert_eq!(first.body["version"], 1);
+    assert_eq!(put("mine", yaml).await.expect(200).body["version"], 1);
+    put("other", yaml).await.expect_problem(422, "invalid-definition");
+    app.post("client", "/sagas", &json!({"definition": "mine", "input": {}, "idempotencyKey": "1"}))
+        .await
+        .expect_problem(400, "unknown-definition");
+    let activate = app.post("operator", "/definitions/mine/1/activate", &json!({"reason": "first"})).await.expect(202);
+    assert_eq!(activate.body["version"], 1);
+    app.post("operator", "/definitions/mine/2/activate", &json!({"reason": "no"}))
+        .await
+        .expect_problem(404, "not-found");
+    app.post("client", "/sagas", &json!({"definition": "mine", "input": {}, "idempotencyKey": "1"})).await.expect(202);
+    let shown = app.get("viewer", "/definitions/mine").await.expect(200).body;
+    assert_eq!((&shown["version"], &shown["active"]), (&json!(1), &json!(true)));
+    assert_eq!(shown["source"], yaml);
+    app.get("viewer", "/definitions/mine/1").await.expect(200);
+    app.call("viewer", Method::GET, "/definitions/mine/x", None).await.expect_problem(404, "not-found");
+    let listed = app.get("viewer", "/definitions").await.expect(200).body;
+    let items = listed["items"].as_array().unwrap();
+    assert!(items.iter().any(|item| item["name"] == "book-tickets" && item["active"] == true));
+}

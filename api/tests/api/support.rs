@@ -1,0 +1,228 @@
+//! An API with servers of its own.
+
+use api::{ApiParts, ApiSettings, ApiState};
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, StatusCode, header},
+};
+use orchestrator::{Engine, EngineSettings, db};
+use private_servers::TestServers;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use workflows::{
+    access::{AccessTokens, Role, create_token},
+    gateways::GatewaySettings,
+    holds::Holds,
+    orders::{OrderWaits, Places},
+    payments::{Gateways, Webhooks},
+    projection::BookingProjection,
+    registry::{Needs, registry},
+    seat_cache::SeatCache,
+    settings::BookingSettings,
+    tickets::TicketKeys,
+};
+
+/// What the only gateway's webhooks are signed with.
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_test";
+
+/// An API, and a token for each role.
+pub(crate) struct App {
+    pub(crate) router: Router,
+    pub(crate) state: ApiState,
+    pub(crate) engine: Engine,
+    tokens: HashMap<&'static str, String>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The answer, if it has this status.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{:?}", self.body);
+        self
+    }
+
+    /// The answer, if it is this problem.
+    #[track_caller]
+    pub(crate) fn expect_problem(self, status: u16, slug: &str) -> Self {
+        let answer = self.expect(status);
+        assert_eq!(answer.body["type"], format!("/problems/{slug}"), "{:?}", answer.body);
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
+        answer
+    }
+
+    /// A text in the body.
+    #[track_caller]
+    pub(crate) fn text(&self, pointer: &str) -> String {
+        let found = self.body.pointer(pointer).and_then(Value::as_str);
+        found.unwrap_or_else(|| panic!("{pointer} is not in {}", self.body)).to_owned()
+    }
+}
+
+/// The URL of a database with the schema, and of an empty Redis.
+async fn servers() -> (String, String) {
+    let made = tokio::task::spawn_blocking(|| {
+        let servers = TestServers::shared();
+        let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+        (servers.database(&migrations).unwrap(), servers.redis_url())
+    });
+    made.await.unwrap()
+}
+
+impl App {
+    pub(crate) async fn new() -> Self {
+        Self::with(ApiSettings::default()).await
+    }
+
+    pub(crate) async fn with(settings: ApiSettings) -> Self {
+        let (database_url, redis_url) = servers().await;
+        Self::on(&database_url, SeatCache::new(&redis_url).unwrap(), settings, None).await
+    }
+
+    /// On servers of the caller's.
+    pub(crate) async fn on(
+        database_url: &str,
+        cache: SeatCache,
+        settings: ApiSettings,
+        migrations: Option<&'static sqlx::migrate::Migrator>,
+    ) -> Self {
+        // The second test of the process finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let pool = db::connect(database_url, 8).await.unwrap();
+        let gateways = Arc::new(Gateways::build(&[gateway()]).unwrap());
+        let (ticket_keys, booking) = (TicketKeys::development(), BookingSettings::default());
+        let needs = Needs {
+            gateways: Arc::clone(&gateways),
+            ticket_keys: ticket_keys.clone(),
+            settings: booking.clone(),
+            demo_actions: true,
+        };
+        let registry = Arc::new(registry(&needs).unwrap());
+        let engine = Engine::new(EngineSettings::default(), pool.clone(), registry, Arc::new(BookingProjection));
+        engine.catalog().bring_along(&workflows::definitions::documents(true)).await.unwrap();
+        let mut tokens = HashMap::new();
+        for role in Role::ALL {
+            let secret = create_token(&pool, role, role.as_str(), None).await.unwrap();
+            tokens.insert(role.as_str(), secret.expose_secret().to_owned());
+        }
+        let state = ApiState::new(ApiParts {
+            engine: engine.clone(),
+            holds: Holds::new(pool.clone(), cache, booking.hold_ttl()),
+            places: Places::new(engine.clone(), booking.order_hold()),
+            waits: OrderWaits::new(pool.clone()),
+            webhooks: Webhooks::new(engine.clone(), gateways),
+            ticket_keys,
+            tokens: AccessTokens::new(pool),
+            migrations,
+            metrics: None,
+            draining: CancellationToken::new(),
+            settings,
+        });
+        Self { router: api::router(state.clone()), state, engine, tokens }
+    }
+
+    /// The token of a role.
+    pub(crate) fn token(&self, role: &str) -> &str {
+        &self.tokens[role]
+    }
+
+    /// A client's token that acts for one user.
+    pub(crate) async fn token_of(&self, user: &str) -> String {
+        let made = create_token(self.engine.pool(), Role::Client, user, Some(user)).await.unwrap();
+        made.expose_secret().to_owned()
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 1 << 24).await.unwrap();
+        assert!(parts.headers.contains_key("x-request-id"));
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        }
+    }
+
+    /// With the token of a role, or a token.
+    pub(crate) async fn call(&self, who: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let token = self.tokens.get(who).map_or(who, String::as_str);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::CONTENT_TYPE, "application/json");
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, who: &str, path: &str) -> Answer {
+        self.call(who, Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, who: &str, path: &str, body: &Value) -> Answer {
+        self.call(who, Method::POST, path, Some(body)).await
+    }
+
+    /// An event with one row of seats that cost 45.00 EUR each.
+    pub(crate) async fn event(&self, seats: u32) -> String {
+        let body = json!({
+            "name": "Nabucco", "venue": "Arena", "startTime": "2035-06-01T20:00", "timeZone": "Europe/Rome",
+            "currency": "EUR", "sections": [{"name": "Parterre", "rows": 1, "seatsPerRow": seats, "price": 4500}],
+        });
+        self.post("admin", "/events", &body).await.expect(201).text("/eventId")
+    }
+
+    /// The ids of an event's seats.
+    pub(crate) async fn seats(&self, event: &str) -> Vec<String> {
+        let seats = self.get("client", &format!("/events/{event}/seats")).await.expect(200);
+        let items = seats.body["items"].as_array().unwrap();
+        items.iter().map(|seat| seat["seatId"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// An order of one new event's only seat; the order's answer.
+    pub(crate) async fn order(&self, user: &str) -> Answer {
+        let event = self.event(1).await;
+        let wish = json!({"userId": user, "bestAvailable": {"count": 1}});
+        let hold = self.post("client", &format!("/events/{event}/reserve"), &wish).await.expect(201).text("/reserveId");
+        let body = json!({"reserveId": hold, "paymentMethod": "pm_card_visa", "idempotencyKey": hold});
+        self.post("client", "/orders", &body).await.expect(202)
+    }
+}
+
+fn gateway() -> GatewaySettings {
+    GatewaySettings {
+        name: "primary".to_owned(),
+        protocol: "stripe".to_owned(),
+        base_url: "http://127.0.0.1:9".to_owned(),
+        api_key: SecretString::from("sk_test"),
+        webhook_secret: SecretString::from(WEBHOOK_SECRET),
+        webhook_secret_previous: None,
+        return_url: None,
+        timeout_ms: 1000,
+        merchant_account: None,
+    }
+}
+
+/// Waits for a condition.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    for _ in 0..500 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{what} did not happen");
+}

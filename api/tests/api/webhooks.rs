@@ -1,0 +1,90 @@
+//! What gateways tell.
+
+use crate::support::{Answer, App, WEBHOOK_SECRET};
+use api::{ApiSettings, LimitSettings};
+use axum::{body::Body, http::Request};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use sqlx::types::chrono::{DateTime, TimeDelta, Utc};
+use workflows::gateways::signature::sign;
+
+/// Now, by the database that the test runs on.
+async fn now(app: &App) -> DateTime<Utc> {
+    sqlx::query_scalar("select now()").fetch_one(app.engine.pool()).await.unwrap()
+}
+
+async fn send(app: &App, path: &str, header: &str, signed: &str, body: &str) -> Answer {
+    let request = Request::post(path).header(header, signed).header("content-type", "application/json");
+    app.send(request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+fn capture(reference: &str, event: &str) -> String {
+    json!({"gateway": "primary", "reference": reference, "status": "captured", "amount": 4500, "eventId": event,
+        "somethingNew": true})
+    .to_string()
+}
+
+async fn journal(app: &App, saga: &str) -> Vec<Value> {
+    app.get("operator", &format!("/sagas/{saga}")).await.expect(200).body["journal"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_capture_is_believed_by_its_signature_and_taken_once() {
+    let app = App::new().await;
+    let placed = app.order("anna").await;
+    let (order, saga) = (placed.text("/orderId"), placed.text("/sagaId"));
+    let path = format!("/orders/{order}/capture");
+    let secret = SecretString::from(WEBHOOK_SECRET);
+    let (body, at) = (capture("pi_1", "e1"), now(&app).await);
+    let before = journal(&app, &saga).await.len();
+
+    send(&app, &path, "x-other", "", &body).await.expect_problem(400, "invalid-signature");
+    let forged = sign(body.as_bytes(), &SecretString::from("other"), at);
+    send(&app, &path, "x-signature", &forged, &body).await.expect_problem(400, "invalid-signature");
+    let right = sign(body.as_bytes(), &secret, at);
+    send(&app, &path, "x-signature", &right, &body.replace("4500", "1")).await.expect_problem(400, "invalid-signature");
+    for off in [-301, 301] {
+        let late = sign(body.as_bytes(), &secret, at + TimeDelta::seconds(off));
+        send(&app, &path, "x-signature", &late, &body).await.expect_problem(400, "invalid-signature");
+    }
+    assert_eq!(journal(&app, &saga).await.len(), before);
+
+    for _ in 0..5 {
+        send(&app, &path, "x-signature", &right, &body).await.expect(200);
+    }
+    assert_eq!(journal(&app, &saga).await.len(), before + 1);
+    let other = "/orders/ord_00000000000000000000000000000000/capture";
+    send(&app, other, "x-signature", &right, &body).await.expect_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_gateway_s_webhook_needs_the_gateway_s_signature() {
+    let app = App::new().await;
+    let body = json!({"id": "evt_1", "object": "event", "type": "payment_intent.created", "created": 1,
+        "data": {"object": {"id": "pi_1", "object": "payment_intent"}}})
+    .to_string();
+    let right = sign(body.as_bytes(), &SecretString::from(WEBHOOK_SECRET), now(&app).await);
+    send(&app, "/webhooks/primary", "stripe-signature", &right, &body).await.expect(200);
+    send(&app, "/webhooks/primary", "stripe-signature", &right, &body).await.expect(200);
+    send(&app, "/webhooks/primary", "stripe-signature", "t=1,v1=00", &body)
+        .await
+        .expect_problem(400, "invalid-signature");
+    send(&app, "/webhooks/nobody", "stripe-signature", &right, &body).await.expect_problem(404, "not-found");
+    let large = "x".repeat(1024 * 1024 + 1);
+    send(&app, "/webhooks/primary", "stripe-signature", &right, &large).await.expect_problem(413, "body-too-large");
+}
+
+#[tokio::test]
+async fn wrong_signatures_are_counted_and_right_ones_are_not() {
+    let limits = LimitSettings { address_per_minute: 2, ..LimitSettings::default() };
+    let app = App::with(ApiSettings { limits, ..ApiSettings::default() }).await;
+    let body = json!({"id": "evt_1", "object": "event", "type": "x", "created": 1, "data": {"object": {}}}).to_string();
+    let right = sign(body.as_bytes(), &SecretString::from(WEBHOOK_SECRET), now(&app).await);
+    let path = "/webhooks/primary";
+    send(&app, path, "stripe-signature", "t=1,v1=00", &body).await.expect(400);
+    send(&app, path, "stripe-signature", "t=1,v1=00", &body).await.expect(400);
+    send(&app, path, "stripe-signature", "t=1,v1=00", &body).await.expect_problem(429, "rate-limited");
+    for _ in 0..5 {
+        send(&app, path, "stripe-signature", &right, &body).await.expect(200);
+    }
+}
