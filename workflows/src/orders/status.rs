@@ -44,8 +44,8 @@ pub enum OrderEvent {
     Stuck,
     /// A person has its own saga tried again.
     Retried,
-    /// A person has its refund tried again.
-    RefundRetried,
+    /// A person has its cancellation or its refund tried again.
+    TakingBackRetried,
 }
 
 /// A move that is not in the table.
@@ -102,7 +102,7 @@ impl OrderStatus {
             (Self::Cancelling, E::Stuck) => Ok(Self::Attention),
             (Self::Attention, E::Stuck) => Ok(Self::Attention),
             (Self::Attention, E::Retried) => Ok(Self::Pending),
-            (Self::Attention, E::RefundRetried) => Ok(Self::Cancelling),
+            (Self::Attention, E::TakingBackRetried) => Ok(Self::Cancelling),
             (status, event) => Err(IllegalOrderTransition { status, event }),
         }
     }

@@ -91,7 +91,11 @@ fn of_booking(moved: &Moved) -> Vec<Change> {
                 Some(Change::of(OrderEvent::PaymentResumed))
             }
             Entry::Acted { act: ActKind::Cancel, .. } => Some(Change::of(OrderEvent::CancelRequested)),
+            Entry::Acted { act: ActKind::Retry, .. } if moved.run.cancel.is_some() => {
+                Some(Change::of(OrderEvent::TakingBackRetried))
+            }
             Entry::Acted { act: ActKind::Retry, .. } => Some(Change::of(OrderEvent::Retried)),
+            Entry::Compensating { .. } => Some(Change::of(OrderEvent::PaymentResumed)),
             Entry::Stuck { failure, .. } => Some(Change::because(OrderEvent::Stuck, failure.code.clone())),
             Entry::Killed => Some(Change::because(OrderEvent::Stuck, "killed")),
             Entry::Completed => Some(Change::of(OrderEvent::Completed)),
@@ -113,7 +117,7 @@ fn of_refund(moved: &Moved) -> Vec<Change> {
             let code = moved.failure.as_ref().map_or("refund-not-done", |failure| failure.code.as_str());
             Some(Change::because(OrderEvent::Stuck, code))
         }
-        Entry::Acted { act: ActKind::Retry, .. } => Some(Change::of(OrderEvent::RefundRetried)),
+        Entry::Acted { act: ActKind::Retry, .. } => Some(Change::of(OrderEvent::TakingBackRetried)),
         _ => None,
     };
     moved.entries.iter().filter_map(change).collect()
@@ -153,8 +157,7 @@ async fn write(tx: &mut PgConnection, mut told: BTreeMap<OrderId, Vec<(&Moved, C
     let (mut ids, mut statuses, mut reasons, mut next_actions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for row in rows {
         let order = OrderId(row.order_id);
-        let status =
-            row.status.parse().map_err(|error| impossible("booking.orders", "status", order, error))?;
+        let status = row.status.parse().map_err(|error| impossible("booking.orders", "status", order, error))?;
         let mut standing = Standing { status, reason: row.reason, next_action: row.next_action };
         for (moved, change) in told.remove(&order).unwrap_or_default() {
             // another saga that names the order in its input has no say

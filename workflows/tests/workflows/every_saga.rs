@@ -5,14 +5,7 @@ use super::{
     faults::{Fault, INJECTED, Place},
     shop::{Death, Shop, anybody},
 };
-use orchestrator::{
-    SagaId, Start,
-    action::Lane,
-    acts::{Act, ActRequest},
-    definition::Definition,
-    journal::Entry,
-    view::SagaView,
-};
+use orchestrator::{SagaId, Start, action::Lane, definition::Definition, journal::Entry, view::SagaView};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use workflows::{
@@ -96,18 +89,6 @@ fn failed_at(view: &SagaView, place: &Place) -> bool {
     })
 }
 
-async fn retry(shop: &Shop, saga: SagaId) {
-    let request = ActRequest {
-        saga_id: saga,
-        act: Act::Retry,
-        reason: "healed".to_owned(),
-        seq: shop.view(saga).await.run.seq,
-        by: "operator".to_owned(),
-        address: None,
-    };
-    shop.engine.act(request).await.unwrap();
-}
-
 /// The step fails for good: everything is taken back, or, past the pivot, a person is called and it goes on.
 async fn refuse(shop: &Shop, definition: &Definition, index: usize) {
     let name = definition.saga.as_str();
@@ -123,7 +104,7 @@ async fn refuse(shop: &Shop, definition: &Definition, index: usize) {
     assert_clean(shop, name, &begun, state).await;
     if !reversible {
         shop.knobs.reset();
-        retry(shop, begun.saga).await;
+        shop.retry(begun.saga).await;
         shop.run_until(begun.saga, "completed").await;
         assert_clean(shop, name, &begun, "completed").await;
     }
@@ -179,7 +160,7 @@ async fn undo_with(shop: &Shop, definition: &Definition, index: usize, fault: Fa
             assert_eq!(shop.see(order).await.status, OrderStatus::Attention);
         }
         shop.knobs.reset();
-        retry(shop, begun.saga).await;
+        shop.retry(begun.saga).await;
     }
     shop.run_until(begun.saga, "compensated").await;
     if fault != Fault::Refuse {

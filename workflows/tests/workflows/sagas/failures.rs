@@ -1,7 +1,7 @@
 //! Rows of FAILURES.md that are about orders and their money.
 
 use super::{
-    faults::Place,
+    faults::{Fault, Place},
     shop::{Death, PRICE, Shop, VISA, anybody},
 };
 use async_trait::async_trait;
@@ -159,6 +159,26 @@ async fn a_cancellation_during_the_payment_gives_the_money_back() {
     assert_eq!(cancel(&shop.engine, &anybody(), request).await.unwrap(), first);
     let seen = shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
     assert_eq!(seen.payments[0].status, "refunded");
+    shop.assert_well().await;
+}
+
+/// A cancellation that needs a person stays a cancellation.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_that_gets_stuck_ends_as_one() {
+    let shop = Shop::open().await;
+    let placed = shop.order(VISA).await;
+    shop.run_and_die(placed.saga_id, &pay(), Death::BeforeRecord).await;
+    let request = CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
+    let first = cancel(&shop.engine, &anybody(), request.clone()).await.unwrap();
+    shop.knobs.turn(&at("hold", Lane::Compensation), Fault::Refuse);
+    shop.run_until(placed.saga_id, "stuck").await;
+    assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::Attention);
+    assert_eq!(cancel(&shop.engine, &anybody(), request).await.unwrap(), first);
+    shop.knobs.reset();
+    shop.retry(placed.saga_id).await;
+    assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::Cancelling);
+    shop.run_until(placed.saga_id, "compensated").await;
+    shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
     shop.assert_well().await;
 }
 

@@ -3,7 +3,8 @@
 use super::faults::{Knobs, Place};
 use async_trait::async_trait;
 use orchestrator::{
-    Claimed, Engine, EngineSettings, Report, SagaId, Settled, action::Lane, outbox::Deliver, view::SagaView,
+    Claimed, Engine, EngineSettings, Report, SagaId, Settled, action::Lane,
+    acts::{Act, ActRequest}, outbox::Deliver, view::SagaView,
 };
 use private_servers::TestServers;
 use sandbox::{Running, Settings};
@@ -79,7 +80,7 @@ pub(super) enum Death {
 /// A worker that was thought dead, with what it was about to do.
 pub(super) enum Zombie {
     Executes(Box<Claimed>),
-    Settles(Box<Claimed>, Report),
+    Settles(Box<(Claimed, Report)>),
     Rests,
 }
 
@@ -245,7 +246,7 @@ impl Shop {
             }
             let (executed, report) = engine.execute(claimed).await;
             if there && death == Death::BeforeRecord {
-                return Some(Zombie::Settles(Box::new(executed), report));
+                return Some(Zombie::Settles(Box::new((executed, report))));
             }
             match engine.settle(executed, report).await {
                 _ if there => return Some(Zombie::Rests),
@@ -259,10 +260,23 @@ impl Shop {
     pub(super) async fn wake(&self, zombie: Zombie) {
         let (claimed, report) = match zombie {
             Zombie::Executes(claimed) => self.engine.execute(*claimed).await,
-            Zombie::Settles(claimed, report) => (*claimed, report),
+            Zombie::Settles(both) => *both,
             Zombie::Rests => return,
         };
         assert!(matches!(self.engine.settle(claimed, report).await, Settled::Superseded));
+    }
+
+    /// A person has it tried again.
+    pub(super) async fn retry(&self, saga: SagaId) {
+        let request = ActRequest {
+            saga_id: saga,
+            act: Act::Retry,
+            reason: "healed".to_owned(),
+            seq: self.view(saga).await.run.seq,
+            by: "operator".to_owned(),
+            address: None,
+        };
+        self.engine.act(request).await.unwrap();
     }
 
     async fn end_lease(&self, saga: SagaId) {
