@@ -2,8 +2,10 @@
 //! an append-only record; each names the `seq` that the person saw, and is refused when the saga has moved since.
 
 mod allowed;
+mod record;
 
 pub use allowed::{ActOption, Effects, Undo, options};
+pub use record::{RecordFilter, RecordedAct};
 
 use crate::{
     canonical,

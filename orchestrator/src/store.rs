@@ -442,7 +442,16 @@ pub(crate) async fn journals_after(
 
 /// One whole journal.
 pub(crate) async fn journal(tx: &mut PgConnection, saga_id: SagaId) -> Result<Vec<Recorded>, ReadError> {
-    let mut journals = journals_after(tx, &[(saga_id, 0)]).await?;
+    journal_after(tx, saga_id, 0).await
+}
+
+/// What one journal has behind `seq`.
+pub(crate) async fn journal_after(
+    tx: &mut PgConnection,
+    saga_id: SagaId,
+    seq: i64,
+) -> Result<Vec<Recorded>, ReadError> {
+    let mut journals = journals_after(tx, &[(saga_id, seq)]).await?;
     let written = journals.remove(&saga_id).unwrap_or_else(|| Ok(Vec::new()))?;
     Ok(written.into_iter().map(|(recorded, _)| recorded).collect())
 }

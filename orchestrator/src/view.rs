@@ -1,7 +1,9 @@
 //! Looking at sagas: lists, one saga, and why it stands where it stands.
 
+mod follow;
 mod list;
 
+pub use follow::{Happened, Place};
 pub use list::{Cursor, Filter, Listed, Page};
 
 use crate::{
