@@ -19,6 +19,7 @@ pub mod problem;
 mod replay;
 mod wire;
 
+mod audit;
 mod booking;
 mod definitions;
 mod machines;

@@ -2,11 +2,12 @@
 //! stand at the handler.
 
 use crate::{
+    audit,
     auth::Access,
     booking::{cancel, capture, events, orders, place, reservations, reserve, seats, tickets, webhooks},
     definitions, machines,
     problem::kinds::{self, Kind},
-    sagas::{acts, follow, list, show, start},
+    sagas::{acts, follow, follow_all, list, show, start},
     state::ApiState,
 };
 use axum::routing::MethodRouter;
@@ -86,10 +87,12 @@ fn sagas() -> Vec<Route> {
         route(VIEWER, routes!(show::show), &[&kinds::NOT_FOUND]),
         route(VIEWER, routes!(show::why), &[&kinds::NOT_FOUND]),
         route(VIEWER, routes!(follow::follow), &[&kinds::NOT_FOUND]),
+        route(VIEWER, routes!(follow_all::follow_all), &[&kinds::INVALID_CURSOR]),
         route(OPERATOR, routes!(acts::retry), ACT),
         route(OPERATOR, routes!(acts::cancel), ACT),
         route(OPERATOR, routes!(acts::kill), ACT),
         route(OPERATOR, routes!(acts::signal), ACT),
+        route(VIEWER, routes!(audit::list), &[&kinds::INVALID_CURSOR]),
     ]
 }
 

@@ -30,13 +30,20 @@ pub struct ApiSettings {
     pub limits: LimitSettings,
     /// How many requests are answered at once; more are refused with 503.
     pub in_flight_max: usize,
+    /// How many streams of events are open at once; more are refused with 503.
+    pub streams_max: usize,
     /// How long one may take. Longer than the longest `?wait=`.
     pub request_timeout: Duration,
 }
 
 impl Default for ApiSettings {
     fn default() -> Self {
-        Self { limits: LimitSettings::default(), in_flight_max: 4096, request_timeout: Duration::from_secs(60) }
+        Self {
+            limits: LimitSettings::default(),
+            in_flight_max: 4096,
+            streams_max: 128,
+            request_timeout: Duration::from_secs(60),
+        }
     }
 }
 
@@ -78,6 +85,7 @@ pub struct ApiState {
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) streams: Arc<Semaphore>,
     pub(crate) migrations: Option<&'static Migrator>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) draining: CancellationToken,
@@ -98,6 +106,7 @@ impl ApiState {
             tokens: Arc::new(parts.tokens),
             limits: Arc::new(Limits::new(&parts.settings.limits)),
             in_flight: Arc::new(Semaphore::new(parts.settings.in_flight_max)),
+            streams: Arc::new(Semaphore::new(parts.settings.streams_max)),
             migrations: parts.migrations,
             metrics: parts.metrics,
             draining: parts.draining,

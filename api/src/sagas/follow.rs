@@ -1,6 +1,6 @@
 //! One saga's journal as server-sent events: what happened first, then what happens.
 
-use super::show::JournalEntry;
+use super::{show::JournalEntry, streams};
 use crate::{
     auth::Caller,
     problem::Problem,
@@ -9,20 +9,14 @@ use crate::{
 };
 use axum::{
     extract::State,
-    http::HeaderMap,
-    response::{
-        IntoResponse, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response, sse::Event},
 };
-use futures::{Stream, StreamExt, stream};
-use orchestrator::ids::SagaId;
-use std::{convert::Infallible, time::Duration};
-
-/// How often the journal is looked at.
-const POLL: Duration = Duration::from_millis(500);
-/// How often it is looked at before the client must come again, with `Last-Event-ID`.
-const POLLS_MAX: u32 = 1_200;
+use orchestrator::{
+    ids::SagaId,
+    journal::{Entry, Recorded},
+};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What is being followed.
 struct Follow {
@@ -32,13 +26,15 @@ struct Follow {
     seq: i64,
     redacted: bool,
     polls: u32,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// The journal as server-sent events, one per entry, `id` its `seq`: the history, or what follows
-/// `Last-Event-ID`, then what happens. It ends when the saga is finished.
+/// `Last-Event-ID`, then what happens. It ends when the saga is finished; who asks again then, gets 204.
 #[utoipa::path(get, path = "/sagas/{id}/events", tag = "sagas", operation_id = "followSaga",
     params(("id" = String, Path), ("last-event-id" = Option<i64>, Header)),
-    responses((status = 200, body = String, content_type = "text/event-stream")))]
+    responses((status = 200, body = String, content_type = "text/event-stream"),
+        (status = 204, description = "It is finished, and nothing follows")))]
 pub(crate) async fn follow(
     State(state): State<ApiState>,
     caller: Caller,
@@ -46,40 +42,38 @@ pub(crate) async fn follow(
     StrictQuery(Nothing {}): StrictQuery<Nothing>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    state.engine.saga(saga).await?.ok_or_else(Problem::not_found)?;
-    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let follow = Follow { state, saga, seq: last.unwrap_or(0), redacted: caller.sees_redacted(), polls: 0 };
-    Ok(Sse::new(events(follow)).keep_alive(KeepAlive::default()).into_response())
-}
-
-fn events(follow: Follow) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold(Some(follow), |follow| async move { next(follow?).await }).flat_map(stream::iter)
+    let view = state.engine.saga(saga).await?.ok_or_else(Problem::not_found)?;
+    let seq = streams::last_event_id(&headers).and_then(|id| id.parse().ok()).unwrap_or(0);
+    if view.run.state.is_finished() && seq >= view.run.seq {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let permit = streams::admit(&state)?;
+    let follow = Follow { state, saga, seq, redacted: caller.sees_redacted(), polls: 0, _permit: permit };
+    Ok(streams::answer(follow, next))
 }
 
 /// What is new, and what to look for after it; nothing when the stream ends.
-async fn next(mut follow: Follow) -> Option<(Vec<Result<Event, Infallible>>, Option<Follow>)> {
-    if follow.polls > 0 {
-        tokio::select! {
-            () = tokio::time::sleep(POLL) => {}
-            () = follow.state.draining.cancelled() => return None,
-        }
-    }
-    follow.polls += 1;
-    let view = match follow.state.engine.saga(follow.saga).await {
-        Ok(view) => view?,
+async fn next(mut follow: Follow) -> Option<(Vec<Event>, Option<Follow>)> {
+    streams::pause(&follow.state, &mut follow.polls).await?;
+    let journal = match follow.state.engine.journal_after(follow.saga, follow.seq).await {
+        Ok(journal) => journal,
         Err(error) => {
             tracing::warn!(saga.id = %follow.saga, %error, "A stream of {} ends: {error}", follow.saga);
             return None;
         }
     };
-    let seq = follow.seq;
-    let new = view.journal.iter().filter(|recorded| recorded.seq > seq);
-    let events = new.filter_map(|recorded| {
-        let entry = JournalEntry::of(recorded, follow.redacted);
-        Event::default().id(recorded.seq.to_string()).event("entry").json_data(entry).ok().map(Ok)
-    });
-    let events = events.collect();
-    follow.seq = seq.max(view.run.seq);
-    let over = view.run.state.is_finished() || follow.polls >= POLLS_MAX;
+    let events = journal.iter().filter_map(|recorded| event(recorded, follow.redacted)).collect();
+    follow.seq = journal.last().map_or(follow.seq, |last| last.seq);
+    let over = journal.iter().any(|recorded| ends(&recorded.entry));
     Some((events, (!over).then_some(follow)))
+}
+
+fn event(recorded: &Recorded, redacted: bool) -> Option<Event> {
+    let entry = JournalEntry::of(recorded, redacted);
+    Event::default().id(recorded.seq.to_string()).event("entry").json_data(entry).ok()
+}
+
+/// Whether nothing happens to a saga after this.
+fn ends(entry: &Entry) -> bool {
+    matches!(entry, Entry::Completed { .. } | Entry::Compensated { .. } | Entry::Killed { .. })
 }

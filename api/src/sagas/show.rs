@@ -64,9 +64,9 @@ pub(crate) struct JournalEntry {
     attempt: Option<u32>,
     /// All that the entry says.
     detail: Option<Value>,
-    /// The person or program from outside that did it.
+    /// The person or program from outside that did it; null where that is kept from the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
-    by: Option<String>,
+    by: Option<Option<String>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     redacted: bool,
 }
@@ -82,7 +82,7 @@ impl JournalEntry {
             step: entry.step().map(str::to_owned),
             attempt: entry.attempt(),
             detail: if redacted { None } else { detail(recorded) },
-            by: entry.by().map(str::to_owned),
+            by: entry.by().map(|by| (!redacted).then(|| by.to_owned())),
             redacted,
         }
     }

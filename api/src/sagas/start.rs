@@ -30,7 +30,7 @@ const TAGS_MAX: usize = 32;
 /// A saga to be started.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(example = json!({"definition": "demo-echo", "input": {"say": "hello"}, "idempotencyKey": "first"}))]
+#[schema(example = json!({"definition": "demo-greeting", "input": {"name": "Anna"}, "idempotencyKey": "first"}))]
 pub(crate) struct StartSaga {
     definition: String,
     /// The active one when it is left out.

@@ -1,14 +1,19 @@
 //! Sagas and definitions, as operators see them.
 
 use crate::support::App;
+use api::ApiSettings;
 use axum::{
     body::Body,
     http::{Method, Request, header},
 };
+use futures::StreamExt;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tower::ServiceExt;
 
 fn start(key: &str) -> Value {
-    json!({"definition": "demo-echo", "input": {}, "idempotencyKey": key, "tags": {"user": "anna", "colour": "red"}})
+    json!({"definition": "demo-greeting", "input": {"name": "anna"}, "idempotencyKey": key,
+        "tags": {"user": "anna", "colour": "red"}})
 }
 
 #[tokio::test]
@@ -42,13 +47,13 @@ async fn a_viewer_sees_neither_payloads_nor_persons() {
     assert_eq!(seen["tags"], json!({"user": null, "colour": "red"}));
     assert!(!seen.to_string().contains("anna"));
     let whole = app.get("operator", &format!("/sagas/{saga}")).await.expect(200).body;
-    assert_eq!(whole["input"], json!({}));
+    assert_eq!(whole["input"], json!({"name": "anna"}));
     assert_eq!(whole["journal"][0]["kind"], "started");
-    assert_eq!(whole["journal"][0]["detail"]["input"], json!({}));
+    assert_eq!(whole["journal"][0]["detail"]["input"], json!({"name": "anna"}));
     assert_eq!(whole["tags"]["user"], "anna");
     assert_eq!(whole.get("redacted"), None);
     assert_eq!((&whole["state"], &whole["seq"]), (&json!("running"), &json!(1)));
-    let found = app.get("operator", "/sagas?tag.user=anna&state=running&definition=demo-echo").await.expect(200);
+    let found = app.get("operator", "/sagas?tag.user=anna&state=running&definition=demo-greeting").await.expect(200);
     assert_eq!(found.body["items"][0]["sagaId"], saga);
     assert_eq!(app.get("operator", &format!("/sagas?q={saga}")).await.expect(200).body["items"][0]["sagaId"], saga);
     app.get("viewer", "/sagas?tag.user=anna").await.expect(403);
@@ -100,7 +105,6 @@ async fn a_journal_is_followed_from_where_one_was() {
         let request = Request::get(format!("/sagas/{saga}/events"))
             .header(header::AUTHORIZATION, format!("Bearer {}", app.token("operator")))
             .header("last-event-id", last);
-        use tower::ServiceExt;
         let response = app.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
         // The saga is finished, so the stream ends.
@@ -111,6 +115,101 @@ async fn a_journal_is_followed_from_where_one_was() {
     assert!(all.contains("id: 1\n") && all.contains("\"kind\":\"killed\""), "{all}");
     let rest = events("1").await;
     assert!(!rest.contains("id: 1\n") && rest.contains("id: 2\n"), "{rest}");
+}
+
+/// Reads a stream of events.
+struct Events {
+    body: axum::body::BodyDataStream,
+    read: String,
+}
+
+impl Events {
+    async fn open(app: &App, path: &str, last: &str) -> Self {
+        let request = Request::get(path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", app.token("operator")))
+            .header("last-event-id", last);
+        let response = app.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        Self { body: response.into_body().into_data_stream(), read: String::new() }
+    }
+
+    /// The id and the data of the next event.
+    async fn next(&mut self) -> (String, Value) {
+        loop {
+            if let Some(end) = self.read.find("\n\n") {
+                let event: String = self.read.drain(..end + 2).collect();
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+                let Some(id) = field("id: ") else { continue };
+                return (id, serde_json::from_str(&field("data: ").unwrap()).unwrap());
+            }
+            let more = tokio::time::timeout(Duration::from_secs(10), self.body.next()).await;
+            self.read.push_str(std::str::from_utf8(&more.expect("nothing happens").unwrap().unwrap()).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_sagas_are_followed_from_now_or_from_where_one_was() {
+    let app = App::new().await;
+    app.post("client", "/sagas", &start("before")).await.expect(202);
+    let mut live = Events::open(&app, "/sagas/events", "").await;
+    let first = app.post("client", "/sagas", &start("1")).await.expect(202).text("/sagaId");
+    let (id, data) = live.next().await;
+    assert_eq!((&data["sagaId"], &data["kind"], &data["seq"]), (&json!(first), &json!("started"), &json!(1)));
+    let second = app.post("client", "/sagas", &start("2")).await.expect(202).text("/sagaId");
+    assert_eq!(live.next().await.1["sagaId"], second);
+    let kill = json!({"reason": "r", "seq": 1});
+    app.post("operator", &format!("/sagas/{first}/kill"), &kill).await.expect(202);
+    let mut again = Events::open(&app, "/sagas/events", &id).await;
+    for stream in [&mut live, &mut again] {
+        let mut told = Vec::new();
+        while told.last() != Some(&(first.clone(), "killed".to_owned())) {
+            let (_, data) = stream.next().await;
+            told.push((data["sagaId"].as_str().unwrap().to_owned(), data["kind"].as_str().unwrap().to_owned()));
+        }
+        told.retain(|(_, kind)| kind != "started");
+        assert_eq!(told.len(), 2, "{told:?}");
+    }
+    let request = Request::get("/sagas/events")
+        .header(header::AUTHORIZATION, format!("Bearer {}", app.token("viewer")))
+        .header("last-event-id", "17");
+    app.send(request.body(Body::empty()).unwrap()).await.expect_problem(400, "invalid-cursor");
+}
+
+#[tokio::test]
+async fn streams_are_bounded_and_a_finished_one_is_not_asked_for_again() {
+    let app = App::with(ApiSettings { streams_max: 1, ..ApiSettings::default() }).await;
+    let open = Events::open(&app, "/sagas/events", "").await;
+    app.get("viewer", "/sagas/events").await.expect_problem(503, "overloaded");
+    drop(open);
+    app.get("viewer", "/sagas/events").await.expect(200);
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let kill = json!({"reason": "r", "seq": 1});
+    app.post("operator", &format!("/sagas/{saga}/kill"), &kill).await.expect(202);
+    let request = Request::get(format!("/sagas/{saga}/events"))
+        .header(header::AUTHORIZATION, format!("Bearer {}", app.token("viewer")))
+        .header("last-event-id", "3");
+    app.send(request.body(Body::empty()).unwrap()).await.expect(204);
+}
+
+#[tokio::test]
+async fn acts_and_refusals_are_recorded() {
+    let app = App::new().await;
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let act = json!({"reason": "too early", "seq": 1});
+    app.post("operator", &format!("/sagas/{saga}/retry"), &act).await.expect(409);
+    app.post("admin", &format!("/sagas/{saga}/kill"), &act).await.expect(202);
+    let acts = app.get("operator", &format!("/audit?object={saga}")).await.expect(200).body;
+    assert_eq!(acts["items"].as_array().unwrap().len(), 2);
+    assert_eq!((&acts["items"][0]["act"], &acts["items"][0]["outcome"]), (&json!("kill"), &json!("done")));
+    assert_eq!((&acts["items"][1]["actor"], &acts["items"][1]["outcome"]), (&json!("operator"), &json!("refused")));
+    assert_eq!(acts["items"][1]["reason"], "too early");
+    let page = app.get("operator", &format!("/audit?object={saga}&limit=1")).await.expect(200);
+    let rest = format!("/audit?object={saga}&limit=1&cursor={}", page.text("/next"));
+    let rest = app.get("operator", &rest).await.expect(200).body;
+    assert_eq!((&rest["items"][0], &rest["next"]), (&acts["items"][1], &Value::Null));
+    let seen = app.get("viewer", "/audit?actor=admin&act=kill").await.expect(200).body;
+    assert_eq!((&seen["items"][0]["reason"], &seen["items"][0]["redacted"]), (&Value::Null, &json!(true)));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use api::{ApiParts, ApiSettings, ApiState};
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
 use orchestrator::{Engine, EngineSettings, db};
@@ -147,7 +147,9 @@ impl App {
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, 1 << 24).await.unwrap();
+        // A stream has no end.
+        let streamed = parts.headers.get(header::CONTENT_TYPE).is_some_and(|media| media == "text/event-stream");
+        let bytes = if streamed { Bytes::new() } else { to_bytes(body, 1 << 24).await.unwrap() };
         assert!(parts.headers.contains_key("x-request-id"));
         Answer {
             status: parts.status,

@@ -3,9 +3,9 @@
 use crate::support::{Answer, App, WEBHOOK_SECRET};
 use api::{ApiSettings, LimitSettings};
 use axum::{body::Body, http::Request};
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use sqlx::types::chrono::{DateTime, TimeDelta, Utc};
 use workflows::gateways::signature::sign;
 
 /// Now, by the database that the test runs on.
