@@ -123,7 +123,10 @@ impl LocalAction for CommitSeats {
     type Input = OrderSeatsInput;
     type Output = CommitSeatsOutput;
 
-    async fn run(&self, tx: &mut PgConnection, _call: &Call, input: Self::Input) -> Answer<Self::Output> {
+    async fn run(&self, tx: &mut PgConnection, call: &Call, input: Self::Input) -> Answer<Self::Output> {
+        if orders::saga_in_tx(&mut *tx, input.order_id).await?.is_some_and(|saga_id| saga_id != call.saga_id) {
+            return Err(not_its_order(input.order_id));
+        }
         let sold = commit_in_tx(tx, input.order_id).await.map_err(halt)?;
         Ok(CommitSeatsOutput { event_id: sold.event_id, seat_ids: sold.seat_ids })
     }

@@ -8,9 +8,9 @@ use crate::{
     ids::{EventId, HoldId},
     seat_cache::{SeatCache, SeatCacheError, SeatState, Standing},
 };
+use orchestrator::outbox::{Message, enqueue_in_tx};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shim::{Message, enqueue_in_tx};
 use sqlx::{PgConnection, PgPool, types::Uuid};
 
 /// The topic of messages that tell Redis of changed seats.
@@ -168,24 +168,5 @@ impl From<StateRow> for SeatState {
             (false, ..) => Standing::Free,
         };
         Self { seat_id: row.seat_id, version: row.version, standing }
-    }
-}
-
-mod shim {
-    pub(super) struct Message {
-        pub(super) topic: String,
-        pub(super) payload: serde_json::Value,
-    }
-    pub(super) async fn enqueue_in_tx(tx: &mut sqlx::PgConnection, messages: &[Message]) -> Result<(), sqlx::Error> {
-        for m in messages {
-            sqlx::query!(
-                "insert into engine.outbox (message_id, topic, payload) values (gen_random_uuid(), $1, $2)",
-                m.topic,
-                m.payload
-            )
-            .execute(&mut *tx)
-            .await?;
-        }
-        Ok(())
     }
 }

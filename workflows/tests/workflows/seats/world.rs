@@ -24,6 +24,7 @@ pub(super) struct World {
     /// All seats, in order.
     pub(super) seats: Vec<String>,
     pub(super) redis_url: String,
+    pub(super) database_url: String,
 }
 
 /// What Redis is like.
@@ -39,9 +40,16 @@ impl Redis {
 }
 
 pub(super) async fn database() -> PgPool {
+    connect(&database_url()).await
+}
+
+fn database_url() -> String {
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
-    let url = TestServers::shared().database(&migrations).unwrap();
-    PgPoolOptions::new().max_connections(12).connect(&url).await.unwrap()
+    TestServers::shared().database(&migrations).unwrap()
+}
+
+async fn connect(database_url: &str) -> PgPool {
+    PgPoolOptions::new().max_connections(12).connect(database_url).await.unwrap()
 }
 
 pub(super) fn new_event() -> NewEvent {
@@ -69,7 +77,8 @@ impl World {
     }
 
     pub(super) async fn of(redis: Redis, event: NewEvent) -> Self {
-        let pool = database().await;
+        let database_url = database_url();
+        let pool = connect(&database_url).await;
         let event = events::create(&pool, &event).await.unwrap().event_id;
         let redis_url = TestServers::shared().redis_url();
         let cache = match redis {
@@ -79,7 +88,7 @@ impl World {
         };
         let seats = seat_map(&pool, event, None).await.unwrap().items.into_iter().map(|seat| seat.seat_id).collect();
         let holds = Holds::new(pool.clone(), cache, HOLD_TTL);
-        Self { pool, holds, event, seats, redis_url }
+        Self { pool, holds, event, seats, redis_url, database_url }
     }
 
     pub(super) fn wish(&self, user: &str, wish: Wish, token: Option<&str>) -> Reserve {
