@@ -133,6 +133,15 @@ mod tests {
         request_id(&HeaderMap::from_iter([(REQUEST_ID.clone(), HeaderValue::from_str(id).unwrap())]))
     }
 
+    #[tokio::test]
+    async fn a_panic_is_an_answer_that_tells_nothing() {
+        let panicked = tokio::spawn(async { panic!("the password is hunter2") }).await;
+        let response = failed(panicked.unwrap_err());
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("hunter2"));
+    }
+
     #[test]
     fn a_sane_request_id_is_kept() {
         assert_eq!(given("a-b_c.9"), "a-b_c.9");

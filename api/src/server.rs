@@ -37,20 +37,30 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// Serves until `shutdown`; then what has begun is answered, and nothing new is taken.
+/// Serves until `shutdown`; then what has begun is answered, and nothing new is taken. A client that does not take
+/// its answer in the time that a request may have is left alone.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, state: ApiState, shutdown: CancellationToken) -> io::Result<()> {
     // Waiting answers end when the process drains.
-    let draining = state.draining.clone();
+    let (draining, answered_within) = (state.draining.clone(), state.request_timeout);
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(async move {
+    let stopping = shutdown.clone();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
+        stopping.cancelled().await;
+        draining.cancel();
+    });
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = async {
             shutdown.cancelled().await;
-            draining.cancel();
-        })
-        .await
+            tokio::time::sleep(answered_within).await;
+        } => {
+            tracing::warn!("Some clients have not taken their answers; they are not waited for");
+            Ok(())
+        }
+    }
 }
 
 /// Nothing is here. Whoever looks for addresses without a token is counted.

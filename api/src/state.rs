@@ -41,7 +41,7 @@ impl Default for ApiSettings {
         Self {
             limits: LimitSettings::default(),
             in_flight_max: 4096,
-            streams_max: 128,
+            streams_max: 64,
             request_timeout: Duration::from_secs(60),
         }
     }

@@ -75,5 +75,5 @@ fn event(recorded: &Recorded, redacted: bool) -> Option<Event> {
 
 /// Whether nothing happens to a saga after this.
 fn ends(entry: &Entry) -> bool {
-    matches!(entry, Entry::Completed { .. } | Entry::Compensated { .. } | Entry::Killed { .. })
+    matches!(entry, Entry::Completed | Entry::Compensated | Entry::Killed)
 }

@@ -7,6 +7,7 @@ use axum::{
     http::{Method, Request, header},
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 use workflows::access::Role;
 
 /// What needs no token.
@@ -140,4 +141,12 @@ async fn beyond_what_can_be_done_at_once_requests_are_shed() {
     let shed = app.get("client", "/orders").await.expect_problem(503, "overloaded");
     assert!(shed.headers.contains_key(header::RETRY_AFTER));
     app.get("client", "/healthz").await.expect(200);
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_answered_all_the_same() {
+    let app = App::with(ApiSettings { request_timeout: Duration::from_secs(1), ..ApiSettings::default() }).await;
+    let order = app.order("anna").await.text("/orderId");
+    let late = app.get("client", &format!("/orders/{order}?wait=30")).await.expect_problem(503, "timed-out");
+    assert!(late.headers.contains_key(header::RETRY_AFTER));
 }

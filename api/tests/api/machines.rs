@@ -72,3 +72,16 @@ async fn a_process_that_drains_answers_who_waits() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("pending"), "{answer}");
     tokio::time::timeout(Duration::from_secs(10), serving).await.unwrap().unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_request_does_not_keep_the_process() {
+    use tokio::io::AsyncWriteExt;
+    let app = App::with(ApiSettings { request_timeout: Duration::from_secs(1), ..ApiSettings::default() }).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(api::serve(listener, app.state.clone(), shutdown.clone()));
+    client.write_all(b"POST /orders HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(10), serving).await.unwrap().unwrap().unwrap();
+}
