@@ -1,6 +1,8 @@
 //! Our business on real parts.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it stands")]
 
+#[path = "workflows/access.rs"]
+mod access;
 #[path = "workflows/gateways_conformance.rs"]
 mod gateways_conformance;
 #[path = "workflows/sagas.rs"]

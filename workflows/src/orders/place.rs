@@ -18,7 +18,8 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 
 /// The longest idempotency key.
 const KEY_CHARS_MAX: usize = 255;
@@ -27,6 +28,9 @@ const EMAIL_CHARS_MAX: usize = 254;
 /// How often a placement is settled again when the database goes away in the middle.
 const TRIES_MAX: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(50);
+/// One in so many of the pool's connections may place orders: a rush of buyers must not keep everything else
+/// from the database.
+const POOL_SHARE: u32 = 2;
 /// How many expired keys one statement deletes.
 const EXPIRED_PER_BATCH: i64 = 10_000;
 
@@ -112,6 +116,8 @@ impl From<BindError> for PlaceError {
 pub struct Places {
     engine: Engine,
     order_hold: Duration,
+    /// Whoever places waits here for a turn, and not for a connection, which everybody else waits for as well.
+    turns: Arc<Semaphore>,
 }
 
 /// A request with everything that must be the same when it is settled again.
@@ -128,7 +134,9 @@ impl Places {
     /// For this engine's sagas; a hold lasts `order_hold` from the moment its order is placed.
     #[must_use]
     pub fn new(engine: Engine, order_hold: Duration) -> Self {
-        Self { engine, order_hold }
+        let turns = engine.pool().options().get_max_connections() / POOL_SHARE;
+        let turns = Semaphore::new(usize::try_from(turns).unwrap_or_default().max(1));
+        Self { engine, order_hold, turns: Arc::new(turns) }
     }
 
     /// Places an order. It goes on to its end when the caller goes away: the answer is then found under its key.
@@ -152,6 +160,8 @@ impl Places {
 
     /// Places until it is known what became of it: when the answer to COMMIT is lost, the key tells.
     async fn settle(&self, placing: &Placing) -> Result<Placed, PlaceError> {
+        // never closed
+        let _turn = self.turns.acquire().await;
         let mut pause = PAUSE;
         for _ in 1..TRIES_MAX {
             match self.attempt(placing).await {
@@ -307,16 +317,18 @@ pub struct NewOrder {
 /// The database's.
 pub async fn record_in_tx(tx: &mut PgConnection, new: &NewOrder, email: Option<&str>) -> Result<bool, sqlx::Error> {
     let NewOrder { order_id, saga_id, hold } = new;
-    sqlx::query!(
-        "with placed as (
+    let placed = sqlx::query_scalar!(
+        r#"with placed as (
              insert into booking.orders
                  (order_id, saga_id, hold_id, event_id, user_id, seat_ids, total_minor, currency)
              values ($1, $2, $3, $4, $5, $6, $7, $8)
              on conflict do nothing
              returning order_id
+         ), mailed as (
+             insert into booking.order_emails (order_id, email)
+             select order_id, $9 from placed where $9::text is not null
          )
-         insert into booking.order_emails (order_id, email)
-         select order_id, $9 from placed where $9::text is not null",
+         select exists (select from placed) as "placed!""#,
         order_id.0,
         saga_id.0,
         hold.hold_id.0,
@@ -327,9 +339,9 @@ pub async fn record_in_tx(tx: &mut PgConnection, new: &NewOrder, email: Option<&
         hold.total.currency.code(),
         email,
     )
-    .execute(&mut *tx)
+    .fetch_one(&mut *tx)
     .await?;
-    Ok(saga_in_tx(tx, *order_id).await? == Some(*saga_id))
+    Ok(placed || saga_in_tx(tx, *order_id).await? == Some(*saga_id))
 }
 
 /// The saga that carries out the order: another one must not touch it, whatever its input says.

@@ -48,6 +48,22 @@ pub enum OrderEvent {
     TakingBackRetried,
 }
 
+impl OrderEvent {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::BuyerNeeded,
+        Self::PaymentResumed,
+        Self::Completed,
+        Self::CancelRequested,
+        Self::Failed,
+        Self::TakenBack,
+        Self::RefundedInFull,
+        Self::Stuck,
+        Self::Retried,
+        Self::TakingBackRetried,
+    ];
+}
+
 /// A move that is not in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an order that is {status} cannot move by {event:?}")]
@@ -149,6 +165,37 @@ impl FromStr for OrderStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write;
+
+    /// The table as a Mermaid diagram.
+    fn diagram() -> String {
+        let mut text = String::from(
+            "# The states of an order\n\nDrawn from the code by a test; do not edit by hand \
+             (`UPDATE_DOCS=1 cargo test -p workflows diagram` redraws it).\n\n\
+             ```mermaid\nstateDiagram-v2\n    [*] --> pending\n",
+        );
+        for status in OrderStatus::ALL {
+            for event in OrderEvent::ALL {
+                if let Ok(next) = status.on(event) {
+                    writeln!(text, "    {status} --> {next} : {event:?}").unwrap();
+                }
+            }
+            if OrderEvent::ALL.into_iter().all(|event| status.on(event).is_err()) {
+                writeln!(text, "    {status} --> [*]").unwrap();
+            }
+        }
+        text.push_str("```\n");
+        text
+    }
+
+    #[test]
+    fn the_diagram_in_the_docs_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/order-states.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, diagram()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), diagram(), "run with UPDATE_DOCS=1 and look at the picture");
+    }
 
     #[test]
     fn an_end_is_an_end() {

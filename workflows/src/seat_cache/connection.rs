@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "one per process")]
 pub(super) enum Connection {
     One(ConnectionManager),
     Cluster(ClusterClient, Arc<OnceCell<ClusterConnection>>),

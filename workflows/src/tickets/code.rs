@@ -171,6 +171,7 @@ fn key_id(key: &VerifyingKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ed25519_dalek::pkcs8::{EncodePrivateKey, spki::der::pem::LineEnding};
     use proptest::prelude::*;
 
     fn payload(seat: &str) -> Payload {
@@ -192,6 +193,25 @@ mod tests {
         assert_eq!(TicketKeys::development().open(&code), Err(CodeError::UnknownKey));
         let rotated = TicketKeys::of(SigningKey::from_bytes(&[8; 32]), [old]);
         assert_eq!(rotated.open(&code), Ok(payload("A-1-1")));
+    }
+
+    #[test]
+    fn a_file_may_hold_several_keys_and_must_hold_one() {
+        let pem = |seed: u8| SigningKey::from_bytes(&[seed; 32]).to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
+        let path = std::env::temp_dir().join(format!("ticket-keys-{}.pem", std::process::id()));
+        std::fs::write(&path, format!("new\n{}old\n{}", pem(8), pem(7))).unwrap();
+        let keys = TicketKeys::load(&path).unwrap();
+        for seed in [7, 8] {
+            let code = TicketKeys::of(SigningKey::from_bytes(&[seed; 32]), []).sign(&payload("A-1-1")).unwrap();
+            assert_eq!(keys.open(&code), Ok(payload("A-1-1")));
+            assert_eq!(keys.sign(&payload("A-1-1")).unwrap() == code, seed == 8, "the first signs");
+        }
+        std::fs::write(&path, "nothing").unwrap();
+        assert!(matches!(TicketKeys::load(&path), Err(TicketKeysError::Empty(_))));
+        std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
+        assert!(matches!(TicketKeys::load(&path), Err(TicketKeysError::NotAKey { number: 1, .. })));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(TicketKeys::load(&path), Err(TicketKeysError::Read { .. })));
     }
 
     proptest! {

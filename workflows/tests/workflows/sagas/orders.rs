@@ -236,3 +236,27 @@ async fn a_saga_cannot_take_the_order_of_another() {
     shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
     shop.assert_well().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rush_of_buyers_leaves_connections_for_everybody_else() {
+    let shop = std::sync::Arc::new(Shop::open().await);
+    let mut placing = Vec::new();
+    for _ in 0..150 {
+        let (hold, shop) = (shop.hold("ann", 1).await, std::sync::Arc::clone(&shop));
+        let key = hold.hold_id.to_string();
+        placing.push(async move { placement(shop.place(&hold, VISA, &key).await.unwrap()) });
+    }
+    let (placed, _) = tokio::join!(futures::future::join_all(placing), async {
+        // more of these than the pool has connections, at the same time
+        let asked = (0..30).map(|_| async {
+            find(&shop.pool, &anybody(), OrderId::fresh()).await.unwrap();
+        });
+        futures::future::join_all(asked).await
+    });
+    for one in placed {
+        shop.run_until(one.saga_id, "completed").await;
+    }
+    let filter = OrderFilter { status: Some(OrderStatus::Confirmed), limit: 500, ..OrderFilter::default() };
+    assert_eq!(list(&shop.pool, &only("ann"), &filter).await.unwrap().len(), 150);
+    shop.assert_well().await;
+}

@@ -3,8 +3,11 @@
 use super::faults::{Knobs, Place};
 use async_trait::async_trait;
 use orchestrator::{
-    Claimed, Engine, EngineSettings, Report, SagaId, Settled, action::Lane,
-    acts::{Act, ActRequest}, outbox::Deliver, view::SagaView,
+    Claimed, Engine, EngineSettings, Report, SagaId, Settled,
+    action::Lane,
+    acts::{Act, ActRequest},
+    outbox::Deliver,
+    view::SagaView,
 };
 use private_servers::TestServers;
 use sandbox::{Running, Settings};
