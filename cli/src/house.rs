@@ -110,6 +110,11 @@ impl House {
         Ok(url)
     }
 
+    /// The database that all of it stands on.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.servers.database_url
+    }
+
     /// Stops in order: the API answers what it has begun, the worker drains, the servers go last.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stopping.cancel();

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cli {
     mod command_line;
+    mod dev;
+    mod end_to_end;
     mod house;
     mod queries;
     mod sources;

@@ -1,16 +1,17 @@
 //! The engine's handle: what api and workers hold.
 
+mod settle;
+
 use crate::{
     action::Registry,
     catalog::{Catalog, Known},
     claims,
-    group_commit::{CommitError, GroupCommit},
-    ids::{SagaId, fresh_uuid},
+    group_commit::GroupCommit,
+    ids::SagaId,
     journal::Moment,
     judge::Chance,
-    moves::{Move, Moves, Outcome, What},
+    moves::Moves,
     outbox::{self, Deliver},
-    plan::Next,
     projection::Projection,
     run::Run,
     start::{Prepared, Start, StartError, Started, Starts},
@@ -26,15 +27,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 /// How many steps one claim runs before others get a turn.
 pub const STEPS_PER_CLAIM_MAX: u32 = 64;
-/// Between two tries to record a move while the database is away.
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
 
 /// What an engine is set to.
 #[derive(Clone)]
@@ -313,93 +312,6 @@ impl Engine {
         }
     }
 
-    /// Records what an attempt came to, and with it all decisions that follow. Waits out an absent database: an
-    /// answer of the outside world is never dropped while the claim is ours.
-    pub async fn settle(&self, mut claimed: Claimed, report: crate::execute::Report) -> Settled {
-        if report.superseded {
-            self.let_go(&claimed);
-            return Settled::Superseded;
-        }
-        claimed.steps += 1;
-        let of = self.move_of(&claimed.run, claimed.token, claimed.priority, &claimed.known, report.what);
-        let of = Move { child: report.child, may_continue: claimed.steps < STEPS_PER_CLAIM_MAX, ..of };
-        match self.commit(of, &claimed).await {
-            Outcome::Moved { run, next, .. } => {
-                claimed.run = *run;
-                if matches!(next, Next::Run(_) | Next::Probe(_)) && claimed.steps < STEPS_PER_CLAIM_MAX {
-                    return Settled::Continue(claimed);
-                }
-                self.let_go(&claimed);
-                Settled::Released
-            }
-            Outcome::Superseded => {
-                tracing::info!(saga.id = %claimed.saga_id(), "The claim on saga {} was lost; nothing was written", claimed.saga_id());
-                self.let_go(&claimed);
-                Settled::Superseded
-            }
-            Outcome::Corrupt(error) => {
-                tracing::error!(saga.id = %claimed.saga_id(), error = %error, "Saga {} cannot be moved: {error}", claimed.saga_id());
-                self.let_go(&claimed);
-                Settled::Released
-            }
-        }
-    }
-
-    /// Submits a move until its fate is known or the claim is lost.
-    async fn commit(&self, of: Move, claimed: &Claimed) -> Outcome {
-        let mut of = Some(of);
-        loop {
-            let Some(submitted) = of.take() else { return Outcome::Superseded };
-            let again = submitted.again();
-            match self.0.moves.submit(submitted).await {
-                Ok(outcome) => return outcome,
-                Err(CommitError::Stopped) => return Outcome::Superseded,
-                Err(_) if claimed.is_lost() => return Outcome::Superseded,
-                Err(CommitError::Away(error)) => {
-                    tracing::warn!(saga.id = %claimed.saga_id(), error = %error, "The database is away; saga {} waits for it", claimed.saga_id());
-                    tokio::time::sleep(AWAY_PAUSE).await;
-                    of = Some(again);
-                }
-                Err(CommitError::Refused(error)) => {
-                    tracing::error!(saga.id = %claimed.saga_id(), error = %error, "The database refuses a move of saga {}: {error}", claimed.saga_id());
-                    of = again.refused(&error);
-                }
-            }
-        }
-    }
-
-    /// Appends an intent or a note.
-    pub(crate) async fn append_in_call(
-        &self,
-        run: &Run,
-        token: i64,
-        priority: i16,
-        known: &Arc<Known>,
-        what: What,
-    ) -> Outcome {
-        match self.0.moves.submit(self.move_of(run, token, priority, known, what)).await {
-            Ok(outcome) => outcome,
-            // no call follows an intent that may not be written
-            Err(error) => {
-                tracing::warn!(saga.id = %run.saga_id, error = %error, "An intent of saga {} could not be committed: {error}", run.saga_id);
-                Outcome::Superseded
-            }
-        }
-    }
-
-    fn move_of(&self, run: &Run, token: i64, priority: i16, known: &Arc<Known>, what: What) -> Move {
-        Move {
-            id: fresh_uuid(),
-            token,
-            run: run.clone(),
-            known: Arc::clone(known),
-            priority,
-            what,
-            child: None,
-            may_continue: false,
-        }
-    }
-
     /// Extends all leases that this process holds. Claims that others have taken meanwhile are marked lost, so
     /// that no further call is made for them.
     ///
@@ -466,38 +378,6 @@ impl Engine {
     /// The database's.
     pub async fn dispatch_outbox(&self, deliver: &dyn Deliver, limit: i64) -> Result<usize, sqlx::Error> {
         outbox::dispatch_due(&self.0.pool, &Dispatcher { engine: self, deliver }, limit).await
-    }
-}
-
-impl Move {
-    /// The same move, to be submitted once more.
-    fn again(&self) -> Self {
-        Self {
-            id: self.id,
-            token: self.token,
-            run: self.run.clone(),
-            known: Arc::clone(&self.known),
-            priority: self.priority,
-            what: self.what.clone(),
-            child: self.child.clone(),
-            may_continue: self.may_continue,
-        }
-    }
-
-    /// What to record instead of a move that the database refuses; none when nothing is left to say.
-    fn refused(self, error: &sqlx::Error) -> Option<Self> {
-        let failure = crate::action::Failure::new("refused-by-database", error.to_string());
-        let what = match &self.what {
-            What::Local { due, .. } => {
-                let halt = crate::action::Halt::Transient { failure, after: None };
-                What::Answered { due: *due, answer: Err(halt) }
-            }
-            What::Answered { due, answer: Ok(_) } => {
-                What::Answered { due: *due, answer: Err(crate::action::Halt::InDoubt(failure)) }
-            }
-            _ => return None,
-        };
-        Some(Self { id: fresh_uuid(), what, ..self })
     }
 }
 

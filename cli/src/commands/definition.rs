@@ -1,10 +1,15 @@
 //! `showrunner definition`: what there is to run, over the HTTP API.
 
-use std::{fs, path::PathBuf};
+mod local;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{arguments::Remote, output};
 
@@ -21,6 +26,24 @@ pub(crate) enum DefinitionCommand {
         /// Its name
         name: String,
         /// Its version
+        version: Option<u32>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Say every mistake in a document, without asking a server
+    Validate {
+        /// A YAML document
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how a document differs from the active version, or from another
+    Diff {
+        /// A YAML document
+        file: PathBuf,
+        /// Not the active version
+        #[arg(long)]
         version: Option<u32>,
         #[command(flatten)]
         remote: Remote,
@@ -54,6 +77,8 @@ pub(crate) async fn run(command: DefinitionCommand) -> anyhow::Result<()> {
     match command {
         DefinitionCommand::List { remote } => list(&remote).await,
         DefinitionCommand::Show { name, version, remote } => show(&name, version, &remote).await,
+        DefinitionCommand::Validate { file, json } => local::validate(&file, json),
+        DefinitionCommand::Diff { file, version, remote } => diff(&file, version, &remote).await,
         DefinitionCommand::Apply { file, remote } => apply(&file, &remote).await,
         DefinitionCommand::Activate { name, version, reason, remote } => {
             let path = ["definitions", &name, &version.to_string(), "activate"];
@@ -79,14 +104,33 @@ async fn list(remote: &Remote) -> anyhow::Result<()> {
 }
 
 async fn show(name: &str, version: Option<u32>, remote: &Remote) -> anyhow::Result<()> {
+    output::json(&get(name, version, remote).await?);
+    Ok(())
+}
+
+/// One version, or the active one.
+async fn get(name: &str, version: Option<u32>, remote: &Remote) -> anyhow::Result<Value> {
     let version = version.map(|version| version.to_string());
     let path: Vec<_> = ["definitions", name].into_iter().chain(version.as_deref()).collect();
-    output::json(&remote.client().get(&path, &[]).await?);
+    Ok(remote.client().get(&path, &[]).await?)
+}
+
+async fn diff(file: &Path, version: Option<u32>, remote: &Remote) -> anyhow::Result<()> {
+    let (name, ours) = local::document(file)?;
+    let theirs = get(&name, version, remote).await?;
+    let differences = local::differences(&theirs["document"], &ours);
+    if remote.json {
+        output::json(&json!({ "name": name, "version": theirs["version"], "differences": differences }));
+    } else if differences.is_empty() {
+        output::line(&format!("{name} version {} says the same", output::text(theirs.get("version"))));
+    } else {
+        differences.iter().for_each(|line| output::line(line));
+    }
     Ok(())
 }
 
 /// The document itself says what it is called; here its name is looked up by the server's rules alone.
-async fn apply(file: &PathBuf, remote: &Remote) -> anyhow::Result<()> {
+async fn apply(file: &Path, remote: &Remote) -> anyhow::Result<()> {
     let document = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     let name = name_of(&document).with_context(|| format!("{} has no line `saga: NAME`", file.display()))?;
     let answer = remote.client().put_yaml(&["definitions", name], document.clone()).await?;

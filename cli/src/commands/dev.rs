@@ -46,6 +46,7 @@ pub(crate) fn welcome(house: &House) {
     output::line(&format!("API       {}", house.url));
     output::line(&format!("Docs      {}/docs", house.url));
     output::line(&format!("Sandbox   {}/_sandbox/books", house.sandbox_url));
+    output::line(&format!("Database  {}", house.database_url()));
     for (role, token) in house.tokens.iter() {
         output::line(&format!("{role:<9} {}", token.expose_secret()));
     }

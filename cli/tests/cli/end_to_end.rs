@@ -1,0 +1,239 @@
+//! The whole product from outside: the binary, its HTTP API, its gateway's books.
+
+use super::dev::{Dev, Scratch, showrunner};
+use private_servers::{DataDir, PrivateRedis};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, time::Duration};
+
+const BUYERS: usize = 2_000;
+const SEATS: usize = 100;
+
+#[test]
+fn the_demo_is_as_it_should_be() {
+    let data = Scratch::new("demo");
+    let demo = showrunner().args(["demo", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data.0).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&demo.stdout), String::from_utf8_lossy(&demo.stderr));
+    assert!(demo.status.success(), "{out}\n{err}");
+    for expected in ["Every invariant holds.", "card-declined", "hold-lost", "20 confirmed, 180 told"] {
+        assert!(out.contains(expected), "no {expected:?} in\n{out}");
+    }
+}
+
+/// A client of one running house.
+#[derive(Clone)]
+struct Api {
+    http: Client,
+    base: String,
+    token: String,
+}
+
+impl Api {
+    fn of(dev: &Dev, role: &str) -> Self {
+        // another test may have been first
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Self { http: Client::new(), base: dev.printed["API"].clone(), token: dev.printed[role].clone() }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.timeout(Duration::from_secs(120)).send().await.unwrap();
+        let status = answer.status();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    async fn event(&self, seats: usize) -> String {
+        let body = json!({
+            "name": "A drop", "venue": "Hall", "startTime": "2035-01-01T20:00:00Z", "currency": "EUR",
+            "sections": [{ "name": "Floor", "rows": 10, "seatsPerRow": seats / 10, "price": 5000 }],
+        });
+        let (status, event) = self.ask(Method::POST, "/events", Some(body)).await;
+        assert_eq!(status, StatusCode::CREATED, "{event}");
+        event["eventId"].as_str().unwrap().to_owned()
+    }
+
+    /// One buyer: tries for one seat, orders and waits; the order if there is one.
+    async fn buy(&self, event: &str, buyer: usize) -> Option<Value> {
+        let wish = json!({ "userId": format!("buyer-{buyer}"), "bestAvailable": { "count": 1 } });
+        let (status, held) = loop {
+            let answer = self.ask(Method::POST, &format!("/events/{event}/reserve"), Some(wish.clone())).await;
+            // asked to come back: a definite answer follows
+            if answer.0 != StatusCode::SERVICE_UNAVAILABLE && answer.0 != StatusCode::TOO_MANY_REQUESTS {
+                break answer;
+            }
+        };
+        if status == StatusCode::CONFLICT {
+            assert_eq!(held["type"], "/problems/seats-unavailable", "{held}");
+            return None;
+        }
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        let order = json!({
+            "reserveId": held["reserveId"], "paymentMethod": "pm_card_visa", "idempotencyKey": format!("drop-{buyer}"),
+        });
+        let (status, placed) = self.ask(Method::POST, "/orders", Some(order)).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{placed}");
+        loop {
+            let path = format!("/orders/{}?wait=20", placed["orderId"].as_str().unwrap());
+            let (status, order) = self.ask(Method::GET, &path, None).await;
+            assert_eq!(status, StatusCode::OK, "{order}");
+            if order["status"] != "pending" {
+                return Some(order);
+            }
+        }
+    }
+}
+
+/// 2,000 buyers for 100 seats: exactly 100 sold, and everybody gets a definite answer.
+async fn drop_test(dev: &Dev, in_the_middle: impl AsyncFnOnce()) {
+    let api = Api::of(dev, "admin");
+    let event = api.event(SEATS).await;
+    let buyers: Vec<_> = (0..BUYERS)
+        .map(|buyer| {
+            let (api, event) = (api.clone(), event.clone());
+            tokio::spawn(async move { api.buy(&event, buyer).await })
+        })
+        .collect();
+    in_the_middle().await;
+    let mut orders = Vec::new();
+    for buyer in buyers {
+        orders.extend(buyer.await.unwrap());
+    }
+    assert_eq!(orders.len(), SEATS);
+    assert!(orders.iter().all(|order| order["status"] == "confirmed"), "{orders:#?}");
+    let seats: BTreeSet<_> = orders.iter().map(|order| order["tickets"][0]["seatId"].to_string()).collect();
+    assert_eq!(seats.len(), SEATS, "a seat was sold twice");
+
+    // the gateway's own truth
+    let (_, books) = Api { base: sandbox(dev), ..api }.ask(Method::GET, "/_sandbox/books", None).await;
+    let captured: Vec<_> =
+        books["charges"].as_array().unwrap().iter().filter(|charge| charge["captured"] == 5000).collect();
+    assert_eq!(captured.len(), SEATS);
+}
+
+fn sandbox(dev: &Dev) -> String {
+    dev.printed["Sandbox"].trim_end_matches("/_sandbox/books").to_owned()
+}
+
+/// The invariants, by the command that operators have.
+fn check(data: &Scratch, dev: &Dev) {
+    let config = data.0.join("dev.toml");
+    let checked = showrunner()
+        .args(["--config", config.to_str().unwrap(), "check"])
+        .env("DATABASE_URL", &dev.printed["Database"])
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_buyers_and_redis_is_flushed_in_the_middle() {
+    let (data, redis_dir) = (Scratch::new("drop"), DataDir::temporary().unwrap());
+    let redis = PrivateRedis::start(&redis_dir).unwrap();
+    let dev = Dev::start(&data.0, &[("REDIS_URL", &redis.url())]);
+    let url = redis.url();
+    drop_test(&dev, async move || {
+        let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+        // while buyers are at it: the first holds are in Redis
+        loop {
+            let keys: u64 = redis::cmd("DBSIZE").query(&mut connection).unwrap();
+            if keys > 10 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let () = redis::cmd("FLUSHALL").query(&mut connection).unwrap();
+    })
+    .await;
+    check(&data, &dev);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_buyers_and_redis_is_down_from_the_start() {
+    let data = Scratch::new("no-redis");
+    let dev = Dev::start(&data.0, &[("REDIS_URL", "redis://127.0.0.1:1")]);
+    let api = Api::of(&dev, "admin");
+    let (status, ready) = api.ask(Method::GET, "/readyz", None).await;
+    assert_eq!((status, ready["status"].as_str()), (StatusCode::OK, Some("degraded")));
+    drop_test(&dev, async || {}).await;
+    check(&data, &dev);
+}
+
+/// Every fault of the gateway ends in exactly one net charge and tickets, or none of both.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_gateway_does_money_and_tickets_agree() {
+    let data = Scratch::new("faults");
+    let dev = Dev::start(&data.0, &[]);
+    let api = Api::of(&dev, "admin");
+    let event = api.event(SEATS).await;
+    let books = Api { base: sandbox(&dev), ..api.clone() };
+    let faults =
+        ["decline", "insufficient_funds", "error_500", "timeout_before", "timeout_after", "reset", "malformed", "slow"];
+    for (number, fault) in faults.into_iter().enumerate() {
+        let body = json!({ "fault": fault, "operation": "charge", "count": 1, "delayMs": 1500 });
+        let (status, answer) = books.ask(Method::POST, "/_sandbox/faults", Some(body)).await;
+        assert!(status.is_success(), "{answer}");
+        let order = api.buy(&event, number).await.unwrap();
+        let expected = if ["decline", "insufficient_funds"].contains(&fault) { "rejected" } else { "confirmed" };
+        assert_eq!(order["status"], expected, "{fault}: {order:#}");
+        let (_, saga) = api.ask(Method::GET, &format!("/sagas/{}", order["sagaId"].as_str().unwrap()), None).await;
+        let kinds: Vec<_> = saga["journal"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|e| e["step"] == "pay")
+            .map(|e| e["kind"].clone())
+            .collect();
+        // it failed where it was made to
+        match fault {
+            "decline" | "insufficient_funds" => assert!(kinds.contains(&json!("failed")), "{fault}: {kinds:?}"),
+            "slow" => {}
+            _ => assert!(kinds.contains(&json!("inDoubt")), "{fault}: {kinds:?}"),
+        }
+        let (_, all) = books.ask(Method::GET, "/_sandbox/books", None).await;
+        let of_order = |charge: &&Value| charge["metadata"]["order_id"] == order["orderId"];
+        let net: i64 = all["charges"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(of_order)
+            .map(|charge| charge["captured"].as_i64().unwrap() - charge["refunded"].as_i64().unwrap())
+            .sum();
+        assert_eq!(net, if expected == "confirmed" { 5000 } else { 0 }, "{fault}");
+        books.ask(Method::DELETE, "/_sandbox/faults", None).await;
+    }
+    check(&data, &dev);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmed_order_is_cancelled_its_money_and_its_seats_go_back() {
+    let data = Scratch::new("cancel");
+    let dev = Dev::start(&data.0, &[]);
+    let api = Api::of(&dev, "admin");
+    let event = api.event(SEATS).await;
+    let order = api.buy(&event, 1).await.unwrap();
+    let path = format!("/orders/{}", order["orderId"].as_str().unwrap());
+    let code = order["tickets"][0]["code"].clone();
+    let (_, valid) = api.ask(Method::POST, "/tickets/verify", Some(json!({ "code": code }))).await;
+    assert_eq!(valid["valid"], true, "{valid}");
+    let cancel = async || api.ask(Method::POST, &format!("{path}/cancel"), Some(json!({ "reason": "ill" }))).await;
+    let (status, first) = cancel().await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{first}");
+    assert_eq!(cancel().await, (StatusCode::ACCEPTED, first.clone()));
+    assert!(first["refundId"].is_string(), "{first}");
+    let order = loop {
+        let (_, order) = api.ask(Method::GET, &format!("{path}?wait=20"), None).await;
+        if order["status"] != "cancelling" {
+            break order;
+        }
+    };
+    assert_eq!(order["status"], "cancelled", "{order:#}");
+    assert_eq!(order["refunds"][0]["state"], "succeeded");
+    let (_, verdict) = api.ask(Method::POST, "/tickets/verify", Some(json!({ "code": code }))).await;
+    assert_eq!(verdict["valid"], false, "{verdict}");
+    let (_, seats) = api.ask(Method::GET, &format!("/events/{event}/seats"), None).await;
+    assert!(seats["items"].as_array().unwrap().iter().all(|seat| seat["status"] == "available"));
+    check(&data, &dev);
+}
