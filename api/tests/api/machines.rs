@@ -63,9 +63,17 @@ async fn a_process_that_drains_answers_who_waits() {
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     });
-    // It is waited for when the waiter asks the database again and again.
-    until("the request", || async { tokio::net::TcpStream::connect(address).await.is_ok() }).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // It waits once the database was asked for the orders that are waited for.
+    until("the wait", || async {
+        sqlx::query_scalar::<_, bool>(
+            "select exists (select from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid() and query like '%status <> all(%')",
+        )
+        .fetch_one(app.engine.pool())
+        .await
+        .unwrap()
+    })
+    .await;
     assert!(!waiting.is_finished());
     shutdown.cancel();
     let answer = tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
