@@ -5,7 +5,7 @@ mod child;
 mod tokens;
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -18,7 +18,7 @@ use workflows::events::{self, NewEvent, NewSection};
 use crate::{
     commands::{api, migrate},
     config::{self, Config, Environment},
-    health,
+    health, listening,
     stack::{self, Stack},
 };
 pub(crate) use child::Child;
@@ -73,7 +73,7 @@ impl House {
             tokio::task::spawn_blocking(move || Servers::start(&site)).await??
         };
         let dir = site.data_dir.as_path();
-        let listener = listen(site.listen).await?;
+        let listener = listen(site.listen)?;
         let url = format!("http://{}", listener.local_addr()?);
         let (sandbox, sandbox_url) = start_sandbox(dir, &url).await?;
         let config_file = dir.join("dev.toml");
@@ -163,14 +163,13 @@ impl Servers {
 }
 
 /// The address that was asked for, or the usual one, or a free one where that is taken.
-async fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     if let Some(address) = asked {
-        return TcpListener::bind(address).await.with_context(|| format!("listening on {address} (--listen)"));
+        return listening::listen(address).with_context(|| format!("listening on {address} (--listen)"));
     }
-    match TcpListener::bind("127.0.0.1:8080").await {
-        Ok(listener) => Ok(listener),
-        Err(_) => TcpListener::bind("127.0.0.1:0").await.context("listening on a free port"),
-    }
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    listening::listen(usual).or_else(|_| listening::listen(free)).context("listening on a free port")
 }
 
 async fn start_sandbox(dir: &Path, api_url: &str) -> anyhow::Result<(Child, String)> {

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod health;
 mod house;
+mod listening;
 mod logging;
 mod output;
 mod stack;

@@ -15,7 +15,7 @@ use crate::{
     journal::{ActKind, Entry, Moment, Recorded},
     moves, plan,
     projection::Moved,
-    run::Run,
+    run::{Corrupt, Run},
     saga::State,
     store::{self, Append, ReadError, Row, Schedule},
 };
@@ -198,15 +198,7 @@ impl Engine {
         mut entries: Vec<Entry>,
     ) -> Result<i64, ActError> {
         let now = store::now(tx).await?;
-        let was_stuck = run.state == State::Stuck;
-        for entry in &entries {
-            apply(&mut run, entry.clone(), now)?;
-        }
-        if was_stuck && let Some(cause) = run.cancel.clone().filter(|_| !run.compensating) {
-            let entry = Entry::Compensating { cause };
-            apply(&mut run, entry.clone(), now)?;
-            entries.push(entry);
-        }
+        follow(&mut run, &mut entries, now).map_err(ReadError::from)?;
         let next = plan::plan(&known.definition, &run, now);
         let step = moves::current_step(&known.definition, &run);
         let name = |index: usize| known.definition.steps[index].step.clone();
@@ -217,7 +209,6 @@ impl Engine {
             row: Row::of(&run, &next, step, name),
             schedule: if rests { Schedule::Rest } else { Schedule::Nudge },
             progress: true,
-            priority: 0,
             entries: entries.clone(),
             run: run.clone(),
         };
@@ -228,7 +219,7 @@ impl Engine {
     }
 
     /// Sends a signal on behalf of a program: it is kept until something waits for it. A signal with a name that
-    /// the saga has received with the same payload is not kept twice.
+    /// the saga has received with the same payload is not kept twice, unless a step waits for it again.
     ///
     /// # Errors
     /// [`ActError::NotFound`]; [`ActError::NotAllowed`] when the saga is finished.
@@ -244,10 +235,13 @@ impl Engine {
         lock(&mut tx, saga_id).await?;
         let journal = store::journal(&mut tx, saga_id).await?;
         let same = |recorded: &&Recorded| matches!(&recorded.entry, Entry::Signalled { name: n, payload: p, .. } if *n == name && *p == payload);
-        if let Some(before) = journal.iter().find(same) {
+        let run = Run::replay(saga_id, &journal).map_err(ReadError::from)?;
+        // A step that waits now has not seen it: what was told long ago, perhaps to another step, is told again.
+        if let Some(before) = journal.iter().find(same)
+            && !run.lacks_signal(&name)
+        {
             return Ok(before.seq);
         }
-        let run = Run::replay(saga_id, &journal).map_err(ReadError::from)?;
         if run.state.is_finished() {
             return Err(ActError::NotAllowed(format!("it is {}", run.state)));
         }
@@ -269,8 +263,18 @@ impl Engine {
     }
 }
 
-fn apply(run: &mut Run, entry: Entry, at: Moment) -> Result<(), ReadError> {
-    Ok(run.apply(&Recorded { seq: run.seq + 1, at, entry })?)
+/// Folds what somebody other than the claim's holder appends, and adds what follows from it at once: nobody claims a
+/// saga that is stuck, so that its cancellation is decided here.
+pub(crate) fn follow(run: &mut Run, entries: &mut Vec<Entry>, at: Moment) -> Result<(), Corrupt> {
+    let was_stuck = run.state == State::Stuck;
+    let mut apply = |run: &mut Run, entry| run.apply(&Recorded { seq: run.seq + 1, at, entry });
+    entries.iter().try_for_each(|entry| apply(run, entry.clone()))?;
+    if was_stuck && let Some(cause) = run.cancel.clone().filter(|_| !run.compensating) {
+        let entry = Entry::Compensating { cause };
+        apply(run, entry.clone())?;
+        entries.push(entry);
+    }
+    Ok(())
 }
 
 fn entries_of(request: &ActRequest) -> Vec<Entry> {

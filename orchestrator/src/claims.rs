@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 /// After so many claims without progress a saga is stuck: every worker that took it died.
 pub(crate) const CLAIMS_MAX: i32 = 5;
+/// How long a saga that this process cannot read is left to others.
+const PUT_OFF_SECS: i32 = 30;
 
 /// A saga that is ours until the lease ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +15,6 @@ pub(crate) struct ClaimRow {
     pub(crate) saga_id: SagaId,
     pub(crate) token: i64,
     pub(crate) claims: i32,
-    pub(crate) priority: i16,
 }
 
 /// Claims up to `limit` sagas that are due and nobody's.
@@ -32,7 +33,7 @@ pub(crate) async fn claim(
              select saga_id from engine.ready
              where wake_at <= clock_timestamp() and lease_until <= clock_timestamp()
              order by priority desc, wake_at limit $2 for update skip locked))
-         returning saga_id, token, claims, priority",
+         returning saga_id, token, claims",
         worker,
         limit,
         lease_secs,
@@ -41,14 +42,7 @@ pub(crate) async fn claim(
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|row| {
-            Some(ClaimRow {
-                saga_id: SagaId(row.saga_id),
-                token: row.token?,
-                claims: row.claims,
-                priority: row.priority,
-            })
-        })
+        .filter_map(|row| Some(ClaimRow { saga_id: SagaId(row.saga_id), token: row.token?, claims: row.claims }))
         .collect())
 }
 
@@ -56,10 +50,13 @@ pub(crate) async fn claim(
 pub(crate) async fn renew(pool: &PgPool, held: &[(SagaId, i64)], lease_secs: i32) -> Result<Vec<SagaId>, sqlx::Error> {
     let (saga_ids, tokens) = columns(held);
     let rows = sqlx::query_scalar!(
-        "update engine.ready r set lease_until = clock_timestamp() + make_interval(secs => $3::int4)
-         from unnest($1::uuid[], $2::int8[]) as m (saga_id, token)
-         where r.saga_id = m.saga_id and r.token = m.token
-         returning r.saga_id",
+        "update engine.ready set lease_until = clock_timestamp() + make_interval(secs => $3::int4)
+         -- locked in the order in which the committer does, or the two wait for each other
+         where saga_id = any(array(
+             select r.saga_id from unnest($1::uuid[], $2::int8[]) as m (saga_id, token)
+             join engine.ready r on r.saga_id = m.saga_id and r.token = m.token
+             order by r.saga_id for update of r))
+         returning saga_id",
         &saga_ids,
         &tokens,
         lease_secs,
@@ -73,12 +70,31 @@ pub(crate) async fn renew(pool: &PgPool, held: &[(SagaId, i64)], lease_secs: i32
 pub(crate) async fn hand_back(pool: &PgPool, held: &[(SagaId, i64)]) -> Result<(), sqlx::Error> {
     let (saga_ids, tokens) = columns(held);
     sqlx::query!(
-        "update engine.ready r set lease_until = '-infinity', token = null, worker = null,
-                                   claims = greatest(claims - 1, 0)
-         from unnest($1::uuid[], $2::int8[]) as m (saga_id, token)
-         where r.saga_id = m.saga_id and r.token = m.token",
+        "update engine.ready set lease_until = '-infinity', token = null, worker = null,
+                                 claims = greatest(claims - 1, 0)
+         where saga_id = any(array(
+             select r.saga_id from unnest($1::uuid[], $2::int8[]) as m (saga_id, token)
+             join engine.ready r on r.saga_id = m.saga_id and r.token = m.token
+             order by r.saga_id for update of r))",
         &saga_ids,
         &tokens,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Gives a claim back that this process cannot run: it is tried again later, perhaps by another release, and does
+/// not count towards those whose workers died.
+pub(crate) async fn put_off(pool: &PgPool, row: &ClaimRow) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update engine.ready set lease_until = '-infinity', token = null, worker = null,
+                                 claims = greatest(claims - 1, 0),
+                                 wake_at = clock_timestamp() + make_interval(secs => $3::int4)
+         where saga_id = $1 and token = $2",
+        row.saga_id.0,
+        row.token,
+        PUT_OFF_SECS,
     )
     .execute(pool)
     .await?;

@@ -1,5 +1,6 @@
 //! The engine's handle: what api and workers hold.
 
+mod holds;
 mod settle;
 
 use crate::{
@@ -15,18 +16,15 @@ use crate::{
     projection::Projection,
     run::Run,
     start::{Prepared, Start, StartError, Started, Starts},
-    store, wakeups,
+    wakeups,
 };
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use serde_json::Value;
 use sqlx::PgPool;
+use holds::{Hold, Holds};
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 use tokio::sync::Notify;
@@ -63,20 +61,13 @@ struct Shared {
     moves: GroupCommit<Moves>,
     starts: GroupCommit<Starts>,
     clock: DatabaseClock,
-    held: Mutex<HashMap<SagaId, Arc<Hold>>>,
+    holds: Holds,
     wake: Arc<Notify>,
     outbox: Arc<Notify>,
     /// Tells this process and the others that a saga has work to be claimed.
     started: Arc<dyn Fn() + Send + Sync>,
     #[expect(dead_code, reason = "ends with the engine")]
     announcer: AbortOnDropHandle<()>,
-}
-
-/// What is known of a claim in this process.
-#[derive(Debug)]
-struct Hold {
-    token: i64,
-    lost: AtomicBool,
 }
 
 /// A saga that this process may move until its lease ends.
@@ -86,7 +77,6 @@ pub struct Claimed {
     pub(crate) known: Arc<Known>,
     pub(crate) token: i64,
     pub(crate) claims: i32,
-    pub(crate) priority: i16,
     pub(crate) steps: u32,
     hold: Arc<Hold>,
 }
@@ -111,11 +101,11 @@ impl Claimed {
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.hold.lost.load(Ordering::Acquire)
+        self.hold.is_lost()
     }
 
     pub(crate) fn lose(&self) {
-        self.hold.lost.store(true, Ordering::Release);
+        self.hold.lose();
     }
 }
 
@@ -174,7 +164,7 @@ impl Engine {
             projection,
             lease_secs: settings.lease_secs,
             clock: DatabaseClock::default(),
-            held: Mutex::default(),
+            holds: Holds::default(),
             wake,
             outbox,
         }))
@@ -253,104 +243,6 @@ impl Engine {
     pub async fn start(&self, start: Start) -> Result<Started, StartError> {
         let prepared = self.prepare(SagaId::fresh(), start).await?;
         Ok(self.0.starts.submit(prepared).await?)
-    }
-
-    /// Claims up to `limit` sagas that are due.
-    ///
-    /// # Errors
-    /// The database's. What was claimed is then free again when its lease ends.
-    pub async fn claim(&self, worker: &str, limit: usize) -> Result<Vec<Claimed>, sqlx::Error> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = claims::claim(&self.0.pool, worker, limit, self.0.lease_secs).await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut connection = self.0.pool.acquire().await?;
-        self.0.clock.set(store::now(&mut connection).await?);
-        let wanted: Vec<_> = rows.iter().map(|row| (row.saga_id, 0)).collect();
-        let mut journals = store::journals_after(&mut connection, &wanted).await?;
-        drop(connection);
-        let mut claimed = Vec::with_capacity(rows.len());
-        for row in rows {
-            let journal = journals.remove(&row.saga_id).unwrap_or_else(|| Ok(Vec::new()));
-            let run = journal.and_then(|written| {
-                let journal: Vec<_> = written.into_iter().map(|(recorded, _)| recorded).collect();
-                Ok(Run::replay(row.saga_id, &journal)?)
-            });
-            match run {
-                Ok(run) => claimed.extend(self.hold(row, run).await?),
-                // Its lease keeps it away from others for a while; `showrunner check` shows it.
-                Err(error) => tracing::error!(
-                    saga.id = %row.saga_id, error = %error, "Saga {} cannot be replayed: {error}", row.saga_id
-                ),
-            }
-        }
-        Ok(claimed)
-    }
-
-    async fn hold(&self, row: claims::ClaimRow, run: Run) -> Result<Option<Claimed>, sqlx::Error> {
-        let Some(known) = self.0.catalog.get(&run.definition, run.version).await? else {
-            tracing::error!(
-                saga.id = %run.saga_id,
-                "Saga {} runs {} version {}, which is not in the database", run.saga_id, run.definition, run.version
-            );
-            return Ok(None);
-        };
-        let hold = Arc::new(Hold { token: row.token, lost: AtomicBool::new(false) });
-        self.held().insert(row.saga_id, Arc::clone(&hold));
-        Ok(Some(Claimed { run, known, token: row.token, claims: row.claims, priority: row.priority, steps: 0, hold }))
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<SagaId, Arc<Hold>>> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn let_go(&self, claimed: &Claimed) {
-        let mut held = self.held();
-        if held.get(&claimed.saga_id()).is_some_and(|hold| hold.token == claimed.token) {
-            held.remove(&claimed.saga_id());
-        }
-    }
-
-    /// Extends all leases that this process holds. Claims that others have taken meanwhile are marked lost, so
-    /// that no further call is made for them.
-    ///
-    /// # Errors
-    /// The database's; leases then run on towards their end.
-    pub async fn keep_leases(&self) -> Result<(), sqlx::Error> {
-        let held: Vec<_> = self.held().iter().map(|(saga_id, hold)| (*saga_id, hold.token)).collect();
-        if held.is_empty() {
-            return Ok(());
-        }
-        let ours = claims::renew(&self.0.pool, &held, self.0.lease_secs).await?;
-        let ours: std::collections::HashSet<_> = ours.into_iter().collect();
-        let lost: Vec<_> = held.into_iter().filter(|(saga_id, _)| !ours.contains(saga_id)).collect();
-        for (saga_id, token) in lost {
-            if let Some(hold) = self.held().get(&saga_id).filter(|hold| hold.token == token) {
-                hold.lost.store(true, Ordering::Release);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives claims back that nothing was done with: others take them at once.
-    ///
-    /// # Errors
-    /// The database's; the claims then end with their leases.
-    pub async fn hand_back(&self, claimed: Vec<Claimed>) -> Result<(), sqlx::Error> {
-        let held: Vec<_> = claimed.iter().map(|one| (one.saga_id(), one.token)).collect();
-        claimed.iter().for_each(|one| self.let_go(one));
-        claims::hand_back(&self.0.pool, &held).await
-    }
-
-    /// Gives everything back that this process still holds: what was in the middle of a call is then in doubt, and
-    /// is looked after by others at once.
-    ///
-    /// # Errors
-    /// The database's; the claims then end with their leases.
-    pub async fn hand_back_all(&self) -> Result<(), sqlx::Error> {
-        let held: Vec<_> = self.held().drain().map(|(saga_id, hold)| (saga_id, hold.token)).collect();
-        claims::hand_back(&self.0.pool, &held).await
     }
 
     /// Gives every saga that nobody looks after a wake-up, and tells how many there were.

@@ -10,7 +10,7 @@ use crate::{
     moves::{Outcome, What},
     plan::{self, Due, Next},
     run::{Phase, Resumed, Run},
-    start::{Prepared, Start},
+    start::{Prepared, Start, StartError},
 };
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -49,8 +49,8 @@ impl Engine {
             Next::Sleep(_) | Next::Decide(_) | Next::Rest => What::Decide,
         };
         let superseded = claimed.is_lost();
-        let (what, child) = self.with_child(&claimed.run, what).await;
-        (claimed, Report { what, child, superseded })
+        let report = self.with_child(&claimed.run, what).await;
+        (claimed, Report { superseded, ..report })
     }
 
     async fn attempt(&self, claimed: &mut Claimed, due: Due, now: Moment) -> What {
@@ -111,7 +111,7 @@ impl Engine {
         let call = call_of(&claimed.run, step, due, now);
         let input = match mapping::step_input(step, &claimed.run.input, &claimed.run.outputs()) {
             Ok(input) => input,
-            Err(error) => return refused(due, "invalid-input", &error),
+            Err(error) => return What::Probed { due, found: Err(Halt::permanent("invalid-input", error.to_string())) },
         };
         let notebook = JournalNotebook::new(self, claimed, due);
         let found = guarded(step.timeout, probe.probe(&call, &notebook, input)).await;
@@ -120,19 +120,31 @@ impl Engine {
     }
 
     /// Resolves the saga that an answer waits for, before any transaction.
-    async fn with_child(&self, run: &Run, what: What) -> (What, Option<Prepared>) {
-        let (due, child) = match &what {
-            What::Answered { due, answer: Err(Halt::Wait(Wait { child: Some(child), .. })) }
-            | What::Probed { due, found: Err(Halt::Wait(Wait { child: Some(child), .. })) } => (*due, child.clone()),
-            _ => return (what, None),
-        };
+    async fn with_child(&self, run: &Run, what: What) -> Report {
+        match what {
+            What::Answered { due, answer: Err(Halt::Wait(wait)) } => self.waits(run, due, wait).await,
+            What::Probed { due, found: Err(Halt::Wait(wait)) } => match self.child_of(run, &wait).await {
+                Ok(child) => Report { child, ..Report::of(What::Probed { due, found: Err(Halt::Wait(wait)) }) },
+                Err(halt) => Report::of(What::Probed { due, found: Err(halt) }),
+            },
+            what => Report::of(what),
+        }
+    }
+
+    /// An action's wait, with the saga that it waits for.
+    pub(crate) async fn waits(&self, run: &Run, due: Due, wait: Wait) -> Report {
+        match self.child_of(run, &wait).await {
+            Ok(child) => Report { child, ..Report::of(What::Answered { due, answer: Err(Halt::Wait(wait)) }) },
+            Err(halt) => Report::of(What::Answered { due, answer: Err(halt) }),
+        }
+    }
+
+    async fn child_of(&self, run: &Run, wait: &Wait) -> Answer<Option<Prepared>> {
+        let Some(child) = wait.child.clone() else { return Ok(None) };
         match self.prepare(SagaId::fresh(), child_start(run, child)).await {
-            Ok(prepared) => (what, Some(prepared)),
-            Err(crate::start::StartError::Database(error)) => {
-                let halt = Halt::transient("database", error.to_string());
-                (What::Answered { due, answer: Err(halt) }, None)
-            }
-            Err(error) => (refused(due, "child", &error), None),
+            Ok(prepared) => Ok(Some(prepared)),
+            Err(StartError::Database(error)) => Err(Halt::transient("database", error.to_string())),
+            Err(error) => Err(Halt::permanent("child", error.to_string())),
         }
     }
 
@@ -141,13 +153,13 @@ impl Engine {
         if claimed.is_lost() {
             return Recorded::Superseded;
         }
-        let recorded = self.append_in_call(&claimed.run, claimed.token, claimed.priority, &claimed.known, what).await;
+        let recorded = self.append_in_call(&claimed.run, claimed.token, &claimed.known, what).await;
         match recorded {
             Outcome::Moved { run, interrupted, .. } => {
                 claimed.run = *run;
                 if interrupted { Recorded::Interrupted } else { Recorded::Yes }
             }
-            Outcome::Superseded | Outcome::Corrupt(_) => {
+            Outcome::Superseded | Outcome::WantsChild(..) | Outcome::Unreadable(_) => {
                 claimed.lose();
                 Recorded::Superseded
             }

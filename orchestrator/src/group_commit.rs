@@ -7,8 +7,9 @@
 
 use crate::db::{Trouble, trouble};
 use async_trait::async_trait;
+use futures::FutureExt;
 use sqlx::{PgConnection, PgPool};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many items share a transaction at most.
@@ -152,7 +153,9 @@ fn deadlocked(error: &sqlx::Error) -> bool {
 
 async fn attempt<W: Work>(pool: &PgPool, work: &W, items: &[Arc<W::Item>]) -> Result<Vec<W::Answer>, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let answers = work.apply(&mut tx, items).await?;
+    // a panic is the item's fault, not the committer's: it must go on for all others
+    let applying = AssertUnwindSafe(work.apply(&mut tx, items)).catch_unwind();
+    let answers = applying.await.map_err(|_| sqlx::Error::AnyDriverError("the work panicked; see the log".into()))??;
     tx.commit().await?;
     Ok(answers)
 }

@@ -45,6 +45,10 @@ impl Judge<'_> {
 
     /// The entries that an action's answer makes.
     pub(crate) fn answered(&self, answer: &Answer<Value>) -> Vec<Entry> {
+        self.meaning(answer).into_iter().map(storable_entry).collect()
+    }
+
+    fn meaning(&self, answer: &Answer<Value>) -> Vec<Entry> {
         let (step, lane, attempt) = (self.step().step.clone(), self.due.lane, self.due.attempt);
         match answer {
             Ok(output) => {
@@ -67,6 +71,10 @@ impl Judge<'_> {
 
     /// The entries that a probe's answer makes.
     pub(crate) fn probed(&self, found: &Answer<Probed<Value>>) -> Vec<Entry> {
+        self.finding(found).into_iter().map(storable_entry).collect()
+    }
+
+    fn finding(&self, found: &Answer<Probed<Value>>) -> Vec<Entry> {
         let (step, lane, attempt) = (self.step().step.clone(), self.due.lane, self.due.attempt);
         match found {
             Ok(Probed::Executed(output)) => {
@@ -155,6 +163,16 @@ pub(crate) fn storable(value: Value) -> Value {
         ),
         other => other,
     }
+}
+
+/// The same for whatever texts an entry brings along.
+fn storable_entry(entry: Entry) -> Entry {
+    if matches!(entry, Entry::Succeeded { .. }) {
+        return entry;
+    }
+    let value = serde_json::json!(entry);
+    let clean = storable(value.clone());
+    if clean == value { entry } else { serde_json::from_value(clean).unwrap_or(entry) }
 }
 
 fn delta(duration: Duration) -> TimeDelta {

@@ -6,7 +6,7 @@ mod children;
 pub(crate) use children::{SIGNAL_TOPIC, tell_waiters};
 
 use crate::{
-    action::{Answer, AnyLocal, Call, Failure, Halt, Probed},
+    action::{Answer, AnyLocal, Call, Failure, Halt, Probed, Wait},
     catalog::Known,
     group_commit::Work,
     ids::SagaId,
@@ -16,7 +16,7 @@ use crate::{
     projection::{Moved, Projection},
     run::{Corrupt, Run},
     start::Prepared,
-    store::{self, Append, Row, Schedule, Written},
+    store::{self, Append, ReadError, Row, Schedule, Written},
 };
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -54,6 +54,11 @@ impl What {
     fn is_progress(&self) -> bool {
         matches!(self, Self::Answered { .. } | Self::Local { .. } | Self::Probed { found: Ok(Probed::Executed(_)), .. })
     }
+
+    /// In the middle of a call.
+    fn is_in_call(&self) -> bool {
+        matches!(self, Self::Intend { .. } | Self::Note { .. })
+    }
 }
 
 /// A move of one saga under one claim.
@@ -62,7 +67,6 @@ pub(crate) struct Move {
     pub(crate) token: i64,
     pub(crate) run: Run,
     pub(crate) known: Arc<Known>,
-    pub(crate) priority: i16,
     pub(crate) what: What,
     /// The saga that its answer waits for, ready to be started.
     pub(crate) child: Option<Prepared>,
@@ -84,8 +88,10 @@ pub(crate) enum Outcome {
     },
     /// The claim is not ours any more; nothing was written.
     Superseded,
+    /// A local action answered that it waits for another saga, which is not prepared; nothing was written.
+    WantsChild(Due, Wait),
     /// The journal does not read.
-    Corrupt(Corrupt),
+    Unreadable(ReadError),
 }
 
 /// Group commit's work on moves.
@@ -137,25 +143,26 @@ impl Moves {
         let moves: Vec<&Move> = wave.iter().map(|index| items[*index].as_ref()).collect();
         let tokens = lock_claims(tx, &moves).await?;
         let now = store::now(tx).await?;
-        let news = news(tx, &moves).await?;
+        let mut news = news(tx, &moves).await?;
         let mut appends = Vec::new();
         let mut moved = Vec::new();
         for (index, of) in wave.iter().zip(&moves) {
             let saga_id = of.run.saga_id;
             let token_holds = tokens.get(&saga_id).copied().flatten() == Some(of.token);
-            let written = news.get(&saga_id).map_or(&[][..], Vec::as_slice);
-            let outcome = match catch_up(of, written, token_holds) {
-                Err(corrupt) => Outcome::Corrupt(corrupt),
+            let written = news.remove(&saga_id).unwrap_or_else(|| Ok(Vec::new()));
+            let outcome = match written.and_then(|written| catch_up(of, &written, token_holds)) {
+                Err(error) => Outcome::Unreadable(error),
                 Ok(Standing::Superseded) => Outcome::Superseded,
                 Ok(Standing::Done(run)) => {
                     let next = plan::plan(&of.known.definition, &run, now);
-                    Outcome::Moved { run: Box::new(run), next, interrupted: false }
+                    let interrupted = of.what.is_in_call() && is_cancelled(&run);
+                    Outcome::Moved { run: Box::new(run), next, interrupted }
                 }
                 Ok(Standing::Held(run)) => {
                     let held = Held { of, run };
                     match self.record(tx, held, now, &mut appends, &mut moved).await? {
                         Ok(outcome) => outcome,
-                        Err(corrupt) => Outcome::Corrupt(corrupt),
+                        Err(corrupt) => Outcome::Unreadable(corrupt.into()),
                     }
                 }
             };
@@ -185,16 +192,17 @@ impl Moves {
         let mut entries = Vec::new();
         let mut interrupted = false;
         match self.entries(tx, of, &run, now).await? {
-            Some(written) => entries = written,
-            None => interrupted = true,
+            Made::Entries(made) => entries = made,
+            Made::NotDue => interrupted = true,
+            Made::WantsChild(due, wait) => return Ok(Ok(Outcome::WantsChild(due, wait))),
         }
         for (seq, entry) in (run.seq + 1..).zip(&entries) {
             if let Err(corrupt) = run.apply(&Recorded { seq, at: now, entry: entry.clone() }) {
                 return Ok(Err(corrupt));
             }
         }
-        let in_call = matches!(of.what, What::Intend { .. } | What::Note { .. });
-        interrupted |= in_call && run.cancel.is_some() && !run.compensating;
+        let in_call = of.what.is_in_call();
+        interrupted |= in_call && is_cancelled(&run);
         // In the middle of a call nothing is decided: its answer comes first.
         let next = if in_call {
             plan::plan(definition, &run, now)
@@ -211,7 +219,12 @@ impl Moves {
             Next::Sleep(sleep) => Schedule::Wake(sleep.until),
             Next::Rest => Schedule::Rest,
         };
-        let row = Row::of(&run, &next, current_step(definition, &run), |index| definition.steps[index].step.clone());
+        let step = current_step(definition, &run);
+        let row = if in_call {
+            Row { step, waiting_on: "gateway", reason: Some("the answer to a call".to_owned()) }
+        } else {
+            Row::of(&run, &next, step, |index| definition.steps[index].step.clone())
+        };
         if !entries.is_empty() {
             moved.push(Moved::new(&run, &of.known, entries.clone()));
         }
@@ -223,29 +236,29 @@ impl Moves {
             row,
             schedule,
             progress: of.what.is_progress(),
-            priority: of.priority,
         });
         Ok(Ok(Outcome::Moved { run: Box::new(run), next, interrupted }))
     }
 
-    /// What a move appends; none when what it is about to do is not due any more.
+    /// What a move appends.
     async fn entries(
         &self,
         tx: &mut PgConnection,
         of: &Move,
         run: &Run,
         now: Moment,
-    ) -> Result<Option<Vec<Entry>>, sqlx::Error> {
+    ) -> Result<Made, sqlx::Error> {
         let definition = &of.known.definition;
         let judge = |due: Due| Judge { definition, run, due, now, chance: self.chance.as_ref() };
+        // Whoever has written meanwhile may have sent the very signal that this attempt would not have seen.
         let still_due = |due: Due| match plan::plan(definition, run, now) {
-            Next::Run(next) => next.step == due.step && next.lane == due.lane,
+            Next::Run(next) => next == due && run.seq == of.run.seq,
             _ => false,
         };
         let name = |due: Due| definition.steps[due.step].step.clone();
-        Ok(Some(match &of.what {
+        Ok(Made::Entries(match &of.what {
             What::Decide => Vec::new(),
-            What::Intend { due, .. } if !still_due(*due) => return Ok(None),
+            What::Intend { due, .. } if !still_due(*due) => return Ok(Made::NotDue),
             What::Intend { due, intent } => vec![Entry::Intended {
                 step: name(*due),
                 lane: due.lane,
@@ -260,10 +273,13 @@ impl Moves {
             }],
             What::Answered { due, answer } => judge(*due).answered(answer),
             What::Probed { due, found } => judge(*due).probed(found),
-            What::Local { due, .. } if !still_due(*due) => return Ok(None),
+            What::Local { due, .. } if !still_due(*due) => return Ok(Made::NotDue),
             What::Local { due, call, input, action } => {
                 let answer = run_local(tx, action.as_ref(), call, input, definition.steps[due.step].timeout).await?;
-                judge(*due).answered(&answer)
+                match answer {
+                    Err(Halt::Wait(wait)) if wait.child.is_some() => return Ok(Made::WantsChild(*due, wait)),
+                    answer => judge(*due).answered(&answer),
+                }
             }
             What::Stop { step, cause, failure } => vec![Entry::Stuck {
                 step: step.clone(),
@@ -273,6 +289,11 @@ impl Moves {
             }],
         }))
     }
+}
+
+/// A person wants it taken back, and that has not begun.
+fn is_cancelled(run: &Run) -> bool {
+    run.cancel.is_some() && !run.compensating
 }
 
 /// The step that a saga stands at, for lists.
@@ -295,6 +316,14 @@ pub(crate) fn current_step(definition: &crate::definition::Definition, run: &Run
     if run.compensating { steps.rfind(open) } else { steps.find(open) }.map(|step| step.step.clone())
 }
 
+/// What a move comes to.
+enum Made {
+    Entries(Vec<Entry>),
+    /// What it was about to do is not due any more.
+    NotDue,
+    WantsChild(Due, Wait),
+}
+
 /// Where a move stands against the journal as it is now.
 enum Standing {
     Held(Run),
@@ -303,19 +332,19 @@ enum Standing {
 }
 
 /// Folds what others have appended meanwhile. A move that is found written was ours: its COMMIT's answer was lost.
-fn catch_up(of: &Move, written: &[Written], token_holds: bool) -> Result<Standing, Corrupt> {
+fn catch_up(of: &Move, written: &[Written], token_holds: bool) -> Result<Standing, ReadError> {
     let mut run = of.run.clone();
     let mut done = false;
     for (recorded, move_id) in written {
         done |= *move_id == of.id;
         run.apply(recorded)?;
     }
-    Ok(if done {
-        Standing::Done(run)
-    } else if token_holds {
-        Standing::Held(run)
-    } else {
-        Standing::Superseded
+    Ok(match (done, token_holds) {
+        // an intent that is found written by a claim that is lost meanwhile allows no call any more
+        (true, false) if of.what.is_in_call() => Standing::Superseded,
+        (true, _) => Standing::Done(run),
+        (false, true) => Standing::Held(run),
+        (false, false) => Standing::Superseded,
     })
 }
 
@@ -332,7 +361,10 @@ async fn lock_claims(tx: &mut PgConnection, moves: &[&Move]) -> Result<HashMap<S
 }
 
 /// What has been appended to the sagas of a batch since their holders looked.
-async fn news(tx: &mut PgConnection, moves: &[&Move]) -> Result<HashMap<SagaId, Vec<Written>>, sqlx::Error> {
+async fn news(
+    tx: &mut PgConnection,
+    moves: &[&Move],
+) -> Result<HashMap<SagaId, Result<Vec<Written>, ReadError>>, sqlx::Error> {
     let saga_ids: Vec<_> = moves.iter().map(|of| of.run.saga_id.0).collect();
     let rows = sqlx::query!("select saga_id, seq from engine.sagas where saga_id = any($1::uuid[])", &saga_ids)
         .fetch_all(&mut *tx)
@@ -346,15 +378,7 @@ async fn news(tx: &mut PgConnection, moves: &[&Move]) -> Result<HashMap<SagaId, 
     if behind.is_empty() {
         return Ok(HashMap::new());
     }
-    let journals = store::journals_after(tx, &behind).await?;
-    let mut news = HashMap::new();
-    for (saga_id, journal) in journals {
-        match journal {
-            Ok(entries) => drop(news.insert(saga_id, entries)),
-            Err(error) => tracing::error!(saga.id = %saga_id, error = %error, "Saga {saga_id} cannot be read: {error}"),
-        }
-    }
-    Ok(news)
+    store::journals_after(tx, &behind).await
 }
 
 /// Runs a local action behind a savepoint: whatever it answers but done leaves nothing behind.

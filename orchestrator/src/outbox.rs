@@ -4,12 +4,15 @@ use crate::ids::fresh_uuid;
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// After this many failed deliveries a message is dead: it is kept for a person, and not sent again by itself.
 pub const ATTEMPTS_MAX: i32 = 30;
 /// How long a delivery may take before another process tries it as well, in seconds.
 const DELIVERY_LEASE_SECS: i32 = 30;
+/// How long one delivery may take at all.
+const DELIVERY_MAX: Duration = Duration::from_secs(20);
 
 /// Something to be delivered.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +73,8 @@ pub async fn dispatch_due(pool: &PgPool, deliver: &dyn Deliver, limit: i64) -> R
     .await?;
     let mut delivered = Vec::with_capacity(due.len());
     for message in &due {
-        match deliver.deliver(&message.topic, &message.payload).await {
+        let delivering = tokio::time::timeout(DELIVERY_MAX, deliver.deliver(&message.topic, &message.payload));
+        match delivering.await.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {DELIVERY_MAX:?}"))) {
             Ok(()) => delivered.push(message.message_id),
             Err(error) => postpone(pool, message.message_id, message.attempts, &message.topic, &error).await?,
         }

@@ -86,9 +86,7 @@ pub fn advance(definition: &Definition, run: &mut Run, now: Moment, entries: &mu
 /// Whether the pivot may have been passed: from then on nothing is taken back.
 #[must_use]
 pub fn past_pivot(definition: &Definition, run: &Run) -> bool {
-    definition.pivot().is_some_and(|pivot| {
-        matches!(run.step(&definition.steps[pivot].step).forward.phase, Phase::Open | Phase::Doubt(_) | Phase::Done)
-    })
+    definition.pivot().is_some_and(|pivot| run.step(&definition.steps[pivot].step).forward.may_be_done)
 }
 
 fn forward(definition: &Definition, run: &Run, now: Moment) -> Next {

@@ -97,6 +97,8 @@ pub struct LaneRun {
     pub failure: Option<Failure>,
     /// What ended its last wait.
     pub resumed: Option<Resumed>,
+    /// It may have had its effect: a call was about to be made, and nothing has shown since that it was not.
+    pub may_be_done: bool,
 }
 
 impl Default for LaneRun {
@@ -109,6 +111,7 @@ impl Default for LaneRun {
             output: None,
             failure: None,
             resumed: None,
+            may_be_done: false,
         }
     }
 }
@@ -262,6 +265,15 @@ impl Run {
         self.signals.iter().find(|signal| signal.name == name)
     }
 
+    /// A step waits for this signal, which has not come.
+    #[must_use]
+    pub fn lacks_signal(&self, name: &str) -> bool {
+        let waits = |lane: &LaneRun| {
+            matches!(&lane.phase, Phase::Waiting(wait) if wait.signal_name().as_deref() == Some(name))
+        };
+        self.signal(name).is_none() && self.steps.values().any(|step| waits(&step.forward) || waits(&step.compensation))
+    }
+
     /// Adds one entry.
     ///
     /// # Errors
@@ -357,6 +369,7 @@ impl Run {
         match entry {
             Entry::Intended { intent, .. } => {
                 run.phase = Phase::Open;
+                run.may_be_done = true;
                 if !intent.is_null() {
                     run.notes.push(intent.clone());
                 }
@@ -364,11 +377,13 @@ impl Run {
             Entry::Noted { note, .. } => run.notes.push(note.clone()),
             Entry::Succeeded { output, .. } => {
                 run.phase = Phase::Done;
+                run.may_be_done = true;
                 run.output = Some(output.clone());
                 run.failure = None;
             }
             Entry::Failed { failure, permanent, retry_at, .. } => {
                 run.failures = run.failures_with_one_more();
+                run.may_be_done = false;
                 run.failure = Some(failure.clone());
                 run.phase = retry_at.map_or(Phase::Failed { permanent: *permanent }, Phase::Retry);
             }
@@ -376,12 +391,14 @@ impl Run {
                 run.failures += 1;
                 run.failure = Some(failure.clone());
                 run.phase = Phase::Doubt(*probe_at);
+                run.may_be_done = true;
             }
             Entry::Waits { wait, .. } => {
                 run.resumed = None;
                 run.phase = Phase::Waiting(wait.clone());
             }
             Entry::Parked { until, reason, .. } => {
+                run.may_be_done = false;
                 run.phase = Phase::Parked { until: *until, reason: reason.clone() };
             }
             _ => {}

@@ -133,7 +133,10 @@ pub async fn start_many_in_tx(tx: &mut PgConnection, prepared: &[&Prepared]) -> 
     let mut answers = Vec::with_capacity(prepared.len());
     let mut fresh = Vec::new();
     for one in prepared {
-        let (saga_id, digest) = &taken[&(one.start.owner.as_str(), one.start.key.as_str())];
+        let Some((saga_id, digest)) = taken.get(&(one.start.owner.as_str(), one.start.key.as_str())) else {
+            // it expired between the two statements: the same again finds it free
+            return Err(sqlx::Error::Protocol("a start's key has just expired".into()));
+        };
         answers.push(if *saga_id == one.saga_id {
             fresh.push(*one);
             Started::New(*saga_id)
@@ -144,7 +147,8 @@ pub async fn start_many_in_tx(tx: &mut PgConnection, prepared: &[&Prepared]) -> 
         });
     }
     let appends: Vec<_> = fresh.iter().map(|one| one.first_move(now)).collect();
-    store::create(tx, &appends).await?;
+    let priorities: Vec<_> = fresh.iter().map(|one| one.start.priority).collect();
+    store::create(tx, &appends, &priorities).await?;
     Ok(answers)
 }
 
@@ -206,7 +210,6 @@ impl Prepared {
         Append::start(
             self.saga_id,
             now,
-            self.start.priority,
             self.first_step.clone(),
             Entry::Started {
                 definition: self.start.definition.clone(),

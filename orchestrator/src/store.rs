@@ -42,7 +42,6 @@ pub(crate) struct Append {
     pub(crate) schedule: Schedule,
     /// Something was answered: its claims are counted anew.
     pub(crate) progress: bool,
-    pub(crate) priority: i16,
 }
 
 /// What lists show beside the state.
@@ -55,7 +54,7 @@ pub(crate) struct Row {
 
 impl Append {
     /// The first move of a saga.
-    pub(crate) fn start(saga_id: SagaId, at: Moment, priority: i16, step: Option<String>, entry: Entry) -> Self {
+    pub(crate) fn start(saga_id: SagaId, at: Moment, step: Option<String>, entry: Entry) -> Self {
         let Entry::Started { starts_at, .. } = &entry else { unreachable!("a saga begins with its start") };
         let starts_at = *starts_at;
         let recorded = Recorded { seq: 1, at, entry: entry.clone() };
@@ -69,7 +68,6 @@ impl Append {
             row: Row { step, waiting_on, reason: None },
             schedule: Schedule::Wake(Some(starts_at)),
             progress: true,
-            priority,
         }
     }
 
@@ -101,7 +99,8 @@ impl Row {
                 row(stuck.and_then(|stuck| stuck.step.clone()), "person", reason)
             }
             Next::Rest if run.state == State::Paused => row(step, "person", None),
-            Next::Rest | Next::Decide(_) => row(step, "nothing", None),
+            Next::Decide(_) => row(step, "worker", None),
+            Next::Rest => row(step, "nothing", None),
         }
     }
 }
@@ -111,14 +110,19 @@ pub(crate) async fn now(tx: &mut PgConnection) -> Result<Moment, sqlx::Error> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(tx).await
 }
 
-/// Creates the projections and wake-ups of new sagas. Doing it again does nothing.
-pub(crate) async fn create(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
+/// Creates the projections and wake-ups of new sagas, each with its priority. Doing it again does nothing: the saga
+/// may have gone on meanwhile, and may not need a wake-up any more.
+pub(crate) async fn create(
+    tx: &mut PgConnection,
+    appends: &[Append],
+    priorities: &[i16],
+) -> Result<(), sqlx::Error> {
     if appends.is_empty() {
         return Ok(());
     }
     insert_entries(tx, appends).await?;
     let runs = || appends.iter().map(|append| &append.run);
-    sqlx::query!(
+    let created = sqlx::query_scalar!(
         "insert into engine.sagas (saga_id, definition, version, state, step, seq, waiting_on, priority, tags,
                                    parent_id, starts_at, deadline_at, created_at, updated_at)
          select saga_id, definition, version, 'running', step, 1, waiting_on, priority, tags,
@@ -127,28 +131,26 @@ pub(crate) async fn create(tx: &mut PgConnection, appends: &[Append]) -> Result<
                      $8::uuid[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
               as s (saga_id, definition, version, step, waiting_on, priority, tags, parent_id, starts_at,
                     deadline_at, created_at)
-         on conflict (saga_id) do nothing",
+         on conflict (saga_id) do nothing
+         returning saga_id",
         &runs().map(|run| run.saga_id.0).collect::<Vec<_>>(),
         &runs().map(|run| run.definition.clone()).collect::<Vec<_>>(),
         &runs().map(|run| run.version).collect::<Vec<_>>(),
         &appends.iter().map(|append| append.row.step.clone()).collect::<Vec<_>>() as &[Option<String>],
         &appends.iter().map(|append| append.row.waiting_on.to_owned()).collect::<Vec<_>>(),
-        &appends.iter().map(|append| append.priority).collect::<Vec<_>>(),
+        priorities,
         &runs().map(|run| serde_json::json!(run.tags)).collect::<Vec<_>>(),
         &runs().map(|run| run.parent.map(|parent| parent.0)).collect::<Vec<_>>() as &[Option<Uuid>],
         &runs().map(|run| run.starts_at).collect::<Vec<_>>(),
         &runs().map(|run| run.deadline_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
         &runs().map(|run| run.created_at).collect::<Vec<_>>(),
     )
-    .execute(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
     sqlx::query!(
         "insert into engine.ready (saga_id, priority, wake_at)
-         select * from unnest($1::uuid[], $2::int2[], $3::timestamptz[])
-         on conflict (saga_id) do nothing",
-        &runs().map(|run| run.saga_id.0).collect::<Vec<_>>(),
-        &appends.iter().map(|append| append.priority).collect::<Vec<_>>(),
-        &runs().map(|run| run.starts_at).collect::<Vec<_>>(),
+         select saga_id, priority, starts_at from engine.sagas where saga_id = any($1::uuid[])",
+        &created,
     )
     .execute(tx)
     .await?;
@@ -273,7 +275,8 @@ async fn keep(tx: &mut PgConnection, appends: &[Append], lease_secs: i32) -> Res
     .map(drop)
 }
 
-/// Claims that end: the saga is due again at a time, or when something wakes it.
+/// Claims that end: the saga is due again at a time, or when something wakes it. A claim that ends in order does not
+/// count towards those whose workers died, even when it has brought the saga no further.
 async fn release(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
     let mut saga_ids = Vec::new();
     let (mut wakes, mut progress) = (Vec::new(), Vec::new());
@@ -288,7 +291,7 @@ async fn release(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::
         return Ok(());
     }
     sqlx::query!(
-        "update engine.ready r set claims = case when m.progress then 0 else claims end,
+        "update engine.ready r set claims = case when m.progress then 0 else greatest(claims - 1, 0) end,
                                    token = null, worker = null, lease_until = '-infinity',
                                    wake_at = coalesce(m.wake_at, 'infinity')
          from unnest($1::uuid[], $2::timestamptz[], $3::bool[]) as m (saga_id, wake_at, progress)
@@ -304,16 +307,16 @@ async fn release(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::
 
 /// Sagas that somebody other than their worker has moved.
 async fn nudge(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
-    let nudged: Vec<_> = appends.iter().filter(|append| append.schedule == Schedule::Nudge).collect();
+    let nudged: Vec<_> =
+        appends.iter().filter(|append| append.schedule == Schedule::Nudge).map(|append| append.run.saga_id.0).collect();
     if nudged.is_empty() {
         return Ok(());
     }
     sqlx::query!(
         "insert into engine.ready (saga_id, priority, wake_at)
-         select saga_id, priority, clock_timestamp() from unnest($1::uuid[], $2::int2[]) as m (saga_id, priority)
+         select saga_id, priority, clock_timestamp() from engine.sagas where saga_id = any($1::uuid[])
          on conflict (saga_id) do update set wake_at = excluded.wake_at, claims = 0",
-        &nudged.iter().map(|append| append.run.saga_id.0).collect::<Vec<_>>(),
-        &nudged.iter().map(|append| append.priority).collect::<Vec<_>>(),
+        &nudged,
     )
     .execute(tx)
     .await

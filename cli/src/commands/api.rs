@@ -13,7 +13,7 @@ use workflows::{
     payments::Webhooks,
 };
 
-use crate::{commands::migrate, config::Config, health, output, stack::Stack, stopping};
+use crate::{commands::migrate, config::Config, health, listening, output, stack::Stack, stopping};
 
 /// Serves the API until it is told to stop; then answers what it has begun.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
@@ -21,15 +21,15 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let metrics = health::install_metrics()?;
     let stack = Stack::build(config).await?;
     migrate::definitions(&stack.engine, config.worker.demo_actions).await?;
-    let listener = listen(config).await?;
+    let listener = listen(config)?;
     output::remark(&format!("serving http://{}", listener.local_addr()?));
     let state = state(&stack, config, Some(metrics), &stopping);
     api::serve(listener, state, stopping).await.context("serving the API")
 }
 
-async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+fn listen(config: &Config) -> anyhow::Result<TcpListener> {
     let address = config.http.listen;
-    TcpListener::bind(address).await.with_context(|| format!("listening on {address} (http.listen)"))
+    listening::listen(address).with_context(|| format!("listening on {address} (http.listen)"))
 }
 
 /// What the API's handlers use.

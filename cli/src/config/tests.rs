@@ -56,7 +56,7 @@ fn the_environment_goes_over_the_file_and_the_file_over_the_defaults() {
     let variables = [
         ("SHOWRUNNER_WORKER__CONCURRENCY", "9"),
         ("SHOWRUNNER_GATEWAYS__PRIMARY__API_KEY", "sk_live_other"),
-        ("SHOWRUNNER_GATEWAYS__PRIMARY__BREAKER__OPEN_SECS", "11"),
+        ("SHOWRUNNER_GATEWAYS__PRIMARY__BREAKER__FAILURE_RATE", "0.25"),
         ("DATABASE_URL", "postgres://localhost/x"),
         ("SHOWRUNNER_URL", "http://elsewhere"),
         ("UNRELATED__KEY", "x"),
@@ -64,7 +64,7 @@ fn the_environment_goes_over_the_file_and_the_file_over_the_defaults() {
     let config = loaded("over", &text, &variables).unwrap().config;
     assert_eq!((config.worker.concurrency, config.worker.lease_secs, config.worker.drain_secs), (9, 7, 20));
     assert_eq!(config.gateways[0].api_key.expose_secret(), "sk_live_other");
-    assert_eq!((config.gateways[0].breaker.open_secs, config.gateways[0].timeout_ms), (11, 8000));
+    assert_eq!((config.gateways[0].breaker.failure_rate, config.gateways[0].timeout_ms), (0.25, 8000));
     assert!(config.servers.database_url.is_some());
 }
 

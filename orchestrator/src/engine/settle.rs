@@ -2,7 +2,9 @@
 
 use super::{Claimed, Engine, STEPS_PER_CLAIM_MAX, Settled};
 use crate::{
+    action::{Failure, Halt},
     catalog::Known,
+    execute::Report,
     group_commit::CommitError,
     ids::fresh_uuid,
     moves::{Move, Outcome, What},
@@ -17,15 +19,18 @@ const AWAY_PAUSE: Duration = Duration::from_millis(500);
 impl Engine {
     /// Records what an attempt came to, and with it all decisions that follow. Waits out an absent database: an
     /// answer of the outside world is never dropped while the claim is ours.
-    pub async fn settle(&self, mut claimed: Claimed, report: crate::execute::Report) -> Settled {
+    pub async fn settle(&self, mut claimed: Claimed, report: Report) -> Settled {
         if report.superseded {
             self.let_go(&claimed);
             return Settled::Superseded;
         }
         claimed.steps += 1;
-        let of = self.move_of(&claimed.run, claimed.token, claimed.priority, &claimed.known, report.what);
-        let of = Move { child: report.child, may_continue: claimed.steps < STEPS_PER_CLAIM_MAX, ..of };
-        match self.commit(of, &claimed).await {
+        let mut outcome = self.commit_report(report, &claimed).await;
+        if let Outcome::WantsChild(due, wait) = outcome {
+            let report = self.waits(&claimed.run, due, wait).await;
+            outcome = self.commit_report(report, &claimed).await;
+        }
+        match outcome {
             Outcome::Moved { run, next, .. } => {
                 claimed.run = *run;
                 if matches!(next, Next::Run(_) | Next::Probe(_)) && claimed.steps < STEPS_PER_CLAIM_MAX {
@@ -34,17 +39,23 @@ impl Engine {
                 self.let_go(&claimed);
                 Settled::Released
             }
-            Outcome::Superseded => {
+            Outcome::Superseded | Outcome::WantsChild(..) => {
                 tracing::info!(saga.id = %claimed.saga_id(), "The claim on saga {} was lost; nothing was written", claimed.saga_id());
                 self.let_go(&claimed);
                 Settled::Superseded
             }
-            Outcome::Corrupt(error) => {
+            Outcome::Unreadable(error) => {
                 tracing::error!(saga.id = %claimed.saga_id(), error = %error, "Saga {} cannot be moved: {error}", claimed.saga_id());
                 self.let_go(&claimed);
                 Settled::Released
             }
         }
+    }
+
+    async fn commit_report(&self, report: Report, claimed: &Claimed) -> Outcome {
+        let of = self.move_of(&claimed.run, claimed.token, &claimed.known, report.what);
+        let may_continue = claimed.steps < STEPS_PER_CLAIM_MAX;
+        self.commit(Move { child: report.child, may_continue, ..of }, claimed).await
     }
 
     /// Submits a move until its fate is known or the claim is lost.
@@ -75,11 +86,10 @@ impl Engine {
         &self,
         run: &Run,
         token: i64,
-        priority: i16,
         known: &Arc<Known>,
         what: What,
     ) -> Outcome {
-        match self.0.moves.submit(self.move_of(run, token, priority, known, what)).await {
+        match self.0.moves.submit(self.move_of(run, token, known, what)).await {
             Ok(outcome) => outcome,
             // no call follows an intent that may not be written
             Err(error) => {
@@ -89,13 +99,12 @@ impl Engine {
         }
     }
 
-    fn move_of(&self, run: &Run, token: i64, priority: i16, known: &Arc<Known>, what: What) -> Move {
+    fn move_of(&self, run: &Run, token: i64, known: &Arc<Known>, what: What) -> Move {
         Move {
             id: fresh_uuid(),
             token,
             run: run.clone(),
             known: Arc::clone(known),
-            priority,
             what,
             child: None,
             may_continue: false,
@@ -111,7 +120,6 @@ impl Move {
             token: self.token,
             run: self.run.clone(),
             known: Arc::clone(&self.known),
-            priority: self.priority,
             what: self.what.clone(),
             child: self.child.clone(),
             may_continue: self.may_continue,
@@ -120,15 +128,16 @@ impl Move {
 
     /// What to record instead of a move that the database refuses; none when nothing is left to say.
     fn refused(self, error: &sqlx::Error) -> Option<Self> {
-        let failure = crate::action::Failure::new("refused-by-database", error.to_string());
+        let failure = Failure::new("refused-by-database", error.to_string());
         let what = match &self.what {
             What::Local { due, .. } => {
-                let halt = crate::action::Halt::Transient { failure, after: None };
+                let halt = Halt::Transient { failure, after: None };
                 What::Answered { due: *due, answer: Err(halt) }
             }
             What::Answered { due, answer: Ok(_) } => {
-                What::Answered { due: *due, answer: Err(crate::action::Halt::InDoubt(failure)) }
+                What::Answered { due: *due, answer: Err(Halt::InDoubt(failure)) }
             }
+            What::Probed { due, found: Ok(_) } => What::Probed { due: *due, found: Err(Halt::InDoubt(failure)) },
             _ => return None,
         };
         Some(Self { id: fresh_uuid(), what, ..self })

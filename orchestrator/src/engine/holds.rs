@@ -1,0 +1,174 @@
+//! The claims that this process holds: taken, kept alive and given back.
+
+use super::{Claimed, Engine};
+use crate::{catalog::Known, claims, ids::SagaId, run::Run, store};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// What the holder of a claim and the keeper of its lease tell each other.
+#[derive(Debug)]
+pub(super) struct Hold {
+    lost: AtomicBool,
+}
+
+impl Hold {
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    pub(super) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+}
+
+/// Every claim of this process. A claim whose holder has gone (it panicked, or its future was dropped) is not kept
+/// alive: its lease ends.
+#[derive(Debug, Default)]
+pub(super) struct Holds(Mutex<HashMap<SagaId, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    token: i64,
+    hold: Weak<Hold>,
+}
+
+impl Holds {
+    fn entries(&self) -> MutexGuard<'_, HashMap<SagaId, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, saga_id: SagaId, token: i64) -> Arc<Hold> {
+        let hold = Arc::new(Hold { lost: AtomicBool::new(false) });
+        let before = self.entries().insert(saga_id, Entry { token, hold: Arc::downgrade(&hold) });
+        // a claim follows another in this process only when the other's lease has ended
+        if let Some(before) = before.and_then(|entry| entry.hold.upgrade()) {
+            before.lose();
+        }
+        hold
+    }
+
+    fn remove(&self, claimed: &Claimed) {
+        let mut entries = self.entries();
+        if entries.get(&claimed.saga_id()).is_some_and(|entry| entry.token == claimed.token) {
+            entries.remove(&claimed.saga_id());
+        }
+    }
+
+    /// The claims whose holders are still there.
+    fn alive(&self) -> Vec<(SagaId, i64)> {
+        let mut entries = self.entries();
+        entries.retain(|_, entry| entry.hold.strong_count() > 0);
+        entries.iter().map(|(saga_id, entry)| (*saga_id, entry.token)).collect()
+    }
+
+    fn lose(&self, saga_id: SagaId, token: i64) {
+        let entries = self.entries();
+        let entry = entries.get(&saga_id).filter(|entry| entry.token == token);
+        if let Some(hold) = entry.and_then(|entry| entry.hold.upgrade()) {
+            hold.lose();
+        }
+    }
+
+    /// All claims, whose holders must not go on.
+    fn take_all(&self) -> Vec<(SagaId, i64)> {
+        let taken = std::mem::take(&mut *self.entries());
+        taken.values().filter_map(|entry| entry.hold.upgrade()).for_each(|hold| hold.lose());
+        taken.into_iter().map(|(saga_id, entry)| (saga_id, entry.token)).collect()
+    }
+}
+
+impl Engine {
+    /// Claims up to `limit` sagas that are due.
+    ///
+    /// # Errors
+    /// The database's. What was claimed is then free again when its lease ends.
+    pub async fn claim(&self, worker: &str, limit: usize) -> Result<Vec<Claimed>, sqlx::Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = claims::claim(&self.0.pool, worker, limit, self.0.lease_secs).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut connection = self.0.pool.acquire().await?;
+        self.0.clock.set(store::now(&mut connection).await?);
+        let wanted: Vec<_> = rows.iter().map(|row| (row.saga_id, 0)).collect();
+        let mut journals = store::journals_after(&mut connection, &wanted).await?;
+        drop(connection);
+        let mut claimed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let journal = journals.remove(&row.saga_id).unwrap_or_else(|| Ok(Vec::new()));
+            match self.read(row.saga_id, journal).await {
+                Ok((run, known)) => {
+                    let hold = self.0.holds.add(row.saga_id, row.token);
+                    claimed.push(Claimed { run, known, token: row.token, claims: row.claims, steps: 0, hold });
+                }
+                Err(error) => {
+                    // one saga that cannot be read here keeps neither the others nor other releases from work
+                    tracing::error!(
+                        saga.id = %row.saga_id, error = %error, "Saga {} cannot be run here: {error}", row.saga_id
+                    );
+                    claims::put_off(&self.0.pool, &row).await?;
+                }
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn read(
+        &self,
+        saga_id: SagaId,
+        journal: Result<Vec<store::Written>, store::ReadError>,
+    ) -> Result<(Run, Arc<Known>), anyhow::Error> {
+        let journal: Vec<_> = journal?.into_iter().map(|(recorded, _)| recorded).collect();
+        let run = Run::replay(saga_id, &journal)?;
+        let known = self.0.catalog.get(&run.definition, run.version).await?;
+        let known = known.ok_or_else(|| {
+            anyhow::anyhow!("engine.definitions has no {} with version {}", run.definition, run.version)
+        })?;
+        Ok((run, known))
+    }
+
+    pub(super) fn let_go(&self, claimed: &Claimed) {
+        self.0.holds.remove(claimed);
+    }
+
+    /// Extends all leases that this process holds. Claims that others have taken meanwhile are marked lost, so
+    /// that no further call is made for them.
+    ///
+    /// # Errors
+    /// The database's; leases then run on towards their end.
+    pub async fn keep_leases(&self) -> Result<(), sqlx::Error> {
+        let held = self.0.holds.alive();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let ours: HashSet<_> = claims::renew(&self.0.pool, &held, self.0.lease_secs).await?.into_iter().collect();
+        for (saga_id, token) in held.into_iter().filter(|(saga_id, _)| !ours.contains(saga_id)) {
+            self.0.holds.lose(saga_id, token);
+        }
+        Ok(())
+    }
+
+    /// Gives claims back that nothing was done with: others take them at once.
+    ///
+    /// # Errors
+    /// The database's; the claims then end with their leases.
+    pub async fn hand_back(&self, claimed: Vec<Claimed>) -> Result<(), sqlx::Error> {
+        let held: Vec<_> = claimed.iter().map(|one| (one.saga_id(), one.token)).collect();
+        claimed.iter().for_each(|one| self.let_go(one));
+        claims::hand_back(&self.0.pool, &held).await
+    }
+
+    /// Gives everything back that this process still holds: what was in the middle of a call is then in doubt, and
+    /// is looked after by others at once.
+    ///
+    /// # Errors
+    /// The database's; the claims then end with their leases.
+    pub async fn hand_back_all(&self) -> Result<(), sqlx::Error> {
+        claims::hand_back(&self.0.pool, &self.0.holds.take_all()).await
+    }
+}
