@@ -267,7 +267,7 @@ impl Engine {
 /// saga that is stuck, so that its cancellation is decided here.
 pub(crate) fn follow(run: &mut Run, entries: &mut Vec<Entry>, at: Moment) -> Result<(), Corrupt> {
     let was_stuck = run.state == State::Stuck;
-    let mut apply = |run: &mut Run, entry| run.apply(&Recorded { seq: run.seq + 1, at, entry });
+    let apply = |run: &mut Run, entry| run.apply(&Recorded { seq: run.seq + 1, at, entry });
     entries.iter().try_for_each(|entry| apply(run, entry.clone()))?;
     if was_stuck && let Some(cause) = run.cancel.clone().filter(|_| !run.compensating) {
         let entry = Entry::Compensating { cause };

@@ -18,6 +18,8 @@ pub async fn connect(url: &str, connections_max: u32) -> Result<PgPool, sqlx::Er
         ("idle_in_transaction_session_timeout", "30s"),
         ("statement_timeout", "30s"),
         ("lock_timeout", "10s"),
+        // the rollback on every release finds no transaction, as a rule, and need not say so
+        ("client_min_messages", "error"),
         // A queue's statistics are always stale; a plan made for today's values is a bad one a second later.
         ("plan_cache_mode", "force_generic_plan"),
     ]);

@@ -20,9 +20,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use chrono::TimeDelta;
+use holds::{Hold, Holds};
 use serde_json::Value;
 use sqlx::PgPool;
-use holds::{Hold, Holds};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Instant,

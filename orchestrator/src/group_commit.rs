@@ -155,7 +155,8 @@ async fn attempt<W: Work>(pool: &PgPool, work: &W, items: &[Arc<W::Item>]) -> Re
     let mut tx = pool.begin().await?;
     // a panic is the item's fault, not the committer's: it must go on for all others
     let applying = AssertUnwindSafe(work.apply(&mut tx, items)).catch_unwind();
-    let answers = applying.await.map_err(|_| sqlx::Error::AnyDriverError("the work panicked; see the log".into()))??;
+    let answers =
+        applying.await.map_err(|_| sqlx::Error::AnyDriverError("the work panicked; see the log".into()))??;
     tx.commit().await?;
     Ok(answers)
 }

@@ -241,13 +241,7 @@ impl Moves {
     }
 
     /// What a move appends.
-    async fn entries(
-        &self,
-        tx: &mut PgConnection,
-        of: &Move,
-        run: &Run,
-        now: Moment,
-    ) -> Result<Made, sqlx::Error> {
+    async fn entries(&self, tx: &mut PgConnection, of: &Move, run: &Run, now: Moment) -> Result<Made, sqlx::Error> {
         let definition = &of.known.definition;
         let judge = |due: Due| Judge { definition, run, due, now, chance: self.chance.as_ref() };
         // Whoever has written meanwhile may have sent the very signal that this attempt would not have seen.

@@ -268,9 +268,8 @@ impl Run {
     /// A step waits for this signal, which has not come.
     #[must_use]
     pub fn lacks_signal(&self, name: &str) -> bool {
-        let waits = |lane: &LaneRun| {
-            matches!(&lane.phase, Phase::Waiting(wait) if wait.signal_name().as_deref() == Some(name))
-        };
+        let waits =
+            |lane: &LaneRun| matches!(&lane.phase, Phase::Waiting(wait) if wait.signal_name().as_deref() == Some(name));
         self.signal(name).is_none() && self.steps.values().any(|step| waits(&step.forward) || waits(&step.compensation))
     }
 

@@ -112,11 +112,7 @@ pub(crate) async fn now(tx: &mut PgConnection) -> Result<Moment, sqlx::Error> {
 
 /// Creates the projections and wake-ups of new sagas, each with its priority. Doing it again does nothing: the saga
 /// may have gone on meanwhile, and may not need a wake-up any more.
-pub(crate) async fn create(
-    tx: &mut PgConnection,
-    appends: &[Append],
-    priorities: &[i16],
-) -> Result<(), sqlx::Error> {
+pub(crate) async fn create(tx: &mut PgConnection, appends: &[Append], priorities: &[i16]) -> Result<(), sqlx::Error> {
     if appends.is_empty() {
         return Ok(());
     }

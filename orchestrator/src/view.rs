@@ -165,7 +165,9 @@ fn sentence(run: &Run, next: &Next, step: &str) -> String {
             format!("It is stuck at `{step}`{back} and needs a person: {message}.")
         }
         (State::Paused, _) => "A person has paused it.".to_owned(),
-        (_, Next::Run(_) | Next::Probe(_)) if in_call(run, step) => format!("A worker is in the middle of `{step}`{back}{cause}."),
+        (_, Next::Run(_) | Next::Probe(_)) if in_call(run, step) => {
+            format!("A worker is in the middle of `{step}`{back}{cause}.")
+        }
         (_, Next::Probe(_)) => {
             format!("What became of a call of `{step}` is in doubt; the other side is asked{back}{cause}.")
         }

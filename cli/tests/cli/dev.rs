@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -27,6 +27,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // what is left lies among temporary files
         drop(std::fs::remove_dir_all(&self.0));
+        drop(std::fs::remove_file(self.0.with_extension("stderr")));
     }
 }
 
@@ -48,12 +49,14 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
+        // a file, not a pipe: nobody reads along, and a full pipe would stop the process
+        let errors = data.with_extension("stderr");
         let mut process = showrunner()
             .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(std::fs::File::create(&errors).unwrap())
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -66,9 +69,8 @@ impl Dev {
                 printed.insert(word.to_owned(), rest.trim().to_owned());
             }
         }
-        let mut errors = String::new();
-        process.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-        panic!("dev did not start: {errors}");
+        process.wait().unwrap();
+        panic!("dev did not start: {}", std::fs::read_to_string(&errors).unwrap());
     }
 
     pub(super) fn kill(mut self) {

@@ -82,13 +82,7 @@ impl Engine {
     }
 
     /// Appends an intent or a note.
-    pub(crate) async fn append_in_call(
-        &self,
-        run: &Run,
-        token: i64,
-        known: &Arc<Known>,
-        what: What,
-    ) -> Outcome {
+    pub(crate) async fn append_in_call(&self, run: &Run, token: i64, known: &Arc<Known>, what: What) -> Outcome {
         match self.0.moves.submit(self.move_of(run, token, known, what)).await {
             Ok(outcome) => outcome,
             // no call follows an intent that may not be written
@@ -134,9 +128,7 @@ impl Move {
                 let halt = Halt::Transient { failure, after: None };
                 What::Answered { due: *due, answer: Err(halt) }
             }
-            What::Answered { due, answer: Ok(_) } => {
-                What::Answered { due: *due, answer: Err(Halt::InDoubt(failure)) }
-            }
+            What::Answered { due, answer: Ok(_) } => What::Answered { due: *due, answer: Err(Halt::InDoubt(failure)) },
             What::Probed { due, found: Ok(_) } => What::Probed { due: *due, found: Err(Halt::InDoubt(failure)) },
             _ => return None,
         };
