@@ -182,3 +182,10 @@ fn given_up(step: &Step, lane: Lane, at: &LaneRun, permanent: bool, reversible: 
 fn sleep(until: Option<Moment>, turn: Turn, reason: &str) -> Next {
     Next::Sleep(Sleep { until, turn, reason: reason.to_owned() })
 }
+
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+pub(crate) mod stage;
