@@ -58,9 +58,8 @@ fn a_failure_for_now_waits_twice_as_long_each_time_and_then_the_saga_is_taken_ba
 #[test]
 fn the_other_side_s_wish_for_patience_is_kept_within_bounds() {
     let mut stage = booking();
-    let asked = |secs| {
-        Err(Halt::Transient { failure: Failure::new("busy", "busy"), after: Some(Duration::from_secs(secs)) })
-    };
+    let asked =
+        |secs| Err(Halt::Transient { failure: Failure::new("busy", "busy"), after: Some(Duration::from_secs(secs)) });
     let next = stage.calls("hold", &asked(30));
     sleeps(&next, Turn::Timer, Some(30), &stage);
     stage.pass(30);

@@ -201,8 +201,7 @@ impl Stage {
 
     /// The compensations that were done, in order.
     pub(crate) fn taken_back(&self) -> Vec<&str> {
-        let done =
-            |recorded: &&Recorded| matches!(recorded.entry, Entry::Succeeded { lane: Lane::Compensation, .. });
+        let done = |recorded: &&Recorded| matches!(recorded.entry, Entry::Succeeded { lane: Lane::Compensation, .. });
         self.journal.iter().filter(done).filter_map(|recorded| recorded.entry.step()).collect()
     }
 }
