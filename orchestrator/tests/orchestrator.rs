@@ -9,7 +9,13 @@ mod catalog;
 mod claims;
 #[path = "orchestrator/database.rs"]
 mod database;
+#[path = "orchestrator/outbox.rs"]
+mod outbox;
+#[path = "orchestrator/proxy.rs"]
+mod proxy;
 #[path = "orchestrator/sagas.rs"]
 mod sagas;
+#[path = "orchestrator/trouble.rs"]
+mod trouble;
 #[path = "orchestrator/world.rs"]
 mod world;

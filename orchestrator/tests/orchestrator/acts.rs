@@ -60,6 +60,67 @@ async fn of_two_different_acts_one_is_told_that_the_saga_has_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_retry_and_a_cancel_one_is_done() {
+    let world = World::new().await;
+    for _ in 0..100 {
+        world.script.answer(Err(orchestrator::action::Halt::transient("later", "later")));
+        let saga = world.start("slow").await;
+        let seq = world.run_until(saga, "waiting").await.run.seq;
+        let (retry, cancel) = tokio::join!(
+            world.engine.act(request(saga, seq, Act::Retry)),
+            world.engine.act(request(saga, seq, Act::Cancel))
+        );
+        match (&retry, &cancel) {
+            (Ok(ActAnswer::Done { .. }), Err(ActError::MovedOn { .. })) => {
+                world.run_until(saga, "completed").await;
+            }
+            (Err(ActError::MovedOn { .. }), Ok(ActAnswer::Done { .. })) => {
+                world.run_until(saga, "compensated").await;
+            }
+            both => panic!("{both:?}"),
+        }
+    }
+    assert_eq!((recorded(&world, "done").await, recorded(&world, "refused").await), (100, 100));
+    world.all_is_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_answered_again_although_the_saga_has_gone_on() {
+    let world = World::new().await;
+    let saga = world.start("waiter").await;
+    let seq = world.run_until(saga, "waiting").await.run.seq;
+    let signal = Act::Signal { name: "x".to_owned(), payload: json!(1) };
+    let first = world.engine.act(request(saga, seq, signal.clone())).await.unwrap();
+    assert_eq!(first, ActAnswer::Done { seq: seq + 1 });
+    done_again(&world, saga, seq, signal).await;
+    done(&world, saga, Act::Cancel).await;
+    world.run_until(saga, "compensated").await;
+    done_again(&world, saga, seq, Act::Signal { name: "x".to_owned(), payload: json!(1) }).await;
+    // another body is another act, on a saga that has moved on
+    let other = Act::Signal { name: "x".to_owned(), payload: json!(2) };
+    let refused = world.engine.act(request(saga, seq, other)).await;
+    assert!(matches!(refused, Err(ActError::MovedOn { .. })), "{refused:?}");
+    world.all_is_well().await;
+}
+
+async fn done_again(world: &World, saga: SagaId, seq: i64, act: Act) {
+    let again = world.engine.act(request(saga, seq, act)).await.unwrap();
+    assert_eq!(again, ActAnswer::Replayed { seq: seq + 1 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_saga_is_a_worker_s_until_it_is_taken_back() {
+    let world = World::new().await;
+    let saga = world.start("waiter").await;
+    world.run_until(saga, "waiting").await;
+    done(&world, saga, Act::Cancel).await;
+    let view = world.view(saga).await;
+    assert_eq!(view.listed.waiting_on, "worker");
+    world.run_until(saga, "compensated").await;
+    world.all_is_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_state_forbids_what_it_forbids() {
     let world = World::new().await;
     let saga = world.start("one-step").await;

@@ -4,7 +4,7 @@ use super::{
     acts,
     world::{World, words},
 };
-use orchestrator::{Settled, acts::Act, journal::StuckCause};
+use orchestrator::{Claimed, Engine, Settled, acts::Act, journal::StuckCause};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -88,41 +88,55 @@ async fn a_cancel_in_the_middle_of_a_call_stops_further_calls_and_is_carried_out
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_kills_every_worker_becomes_stuck_and_says_so() {
-    let world = World::new().await;
-    let saga = world.start("three-steps").await;
-    let _gate = gate(&world);
-    let mut deaths = 0;
-    loop {
-        let doomed = world.another();
-        let claimed = world.claim(&doomed, saga).await;
-        let dying = tokio::spawn({
-            let doomed = doomed.clone();
-            async move {
-                let (claimed, report) = doomed.execute(claimed).await;
-                doomed.settle(claimed, report).await
+    // asked about between two deaths, and not
+    for (definition, step) in [("patient", "ask"), ("slow", "one")] {
+        let world = World::new().await;
+        let saga = world.start(definition).await;
+        let _gate = gate(&world);
+        let mut deaths = 0;
+        while world.view(saga).await.run.state.as_str() != "stuck" {
+            let doomed = world.another();
+            let claimed = world.claim(&doomed, saga).await;
+            let dying = tokio::spawn(async move { goes_on(&doomed, claimed).await });
+            tokio::select! {
+                () = world.script.entered.notified() => {
+                    deaths += 1;
+                    dying.abort();
+                }
+                () = async { while !dying.is_finished() { tokio::task::yield_now().await; } } => {}
             }
-        });
-        tokio::select! {
-            () = world.script.entered.notified() => dying.abort(),
-            settled = async { while !dying.is_finished() { tokio::task::yield_now().await; } } => settled,
+            drop(dying.await);
+            assert!(deaths < 20, "it was claimed for ever");
+            world.end_leases().await;
         }
-        drop(dying.await);
-        if world.view(saga).await.run.state.as_str() == "stuck" {
-            break;
-        }
-        deaths += 1;
-        assert!(deaths < 20, "it was claimed for ever");
-        world.end_leases().await;
+        let stuck = world.view(saga).await.run.stuck.unwrap();
+        assert_eq!((stuck.cause, stuck.step.as_deref()), (StuckCause::WorkerLost, Some(step)));
+        // one more where the claim had brought the saga further before its worker died
+        assert!((5..=6).contains(&deaths), "{definition}: {deaths}");
+        world.all_is_well().await;
+        // a person tries again with a worker that survives it
+        *world.script.gate.lock().unwrap() = None;
+        acts::done(&world, saga, Act::Retry).await;
+        world.run_until(saga, "completed").await;
+        world.all_is_well().await;
     }
-    let stuck = world.view(saga).await.run.stuck.unwrap();
-    assert_eq!((stuck.cause, stuck.step.as_deref()), (StuckCause::WorkerLost, Some("one")));
-    world.all_is_well().await;
+}
+
+/// Goes on with a claim for as long as it lasts.
+async fn goes_on(engine: &Engine, mut claimed: Claimed) {
+    loop {
+        let (executed, report) = engine.execute(claimed).await;
+        match engine.settle(executed, report).await {
+            Settled::Continue(next) => claimed = next,
+            Settled::Released | Settled::Superseded => return,
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_handed_back_is_claimed_by_others_at_once() {
     let world = World::new().await;
-    let saga = world.start("three-steps").await;
+    let saga = world.start("doomed").await;
     let leaving = world.another();
     let claimed = world.claim(&leaving, saga).await;
     assert!(world.engine.claim("test", 1).await.unwrap().is_empty());

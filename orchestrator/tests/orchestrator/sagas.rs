@@ -192,6 +192,20 @@ async fn a_saga_waits_for_one_that_it_starts_by_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_steps_wait_for_the_same_saga_also_from_inside_a_transaction() {
+    let world = World::new().await;
+    let saga = world.start_with("twice", json!({ "key": "k" })).await;
+    let view = world.run_until(saga, "completed").await;
+    for step in ["again", "inside"] {
+        assert_eq!(view.outputs()["wait"], view.outputs()[step]);
+    }
+    let alone = world.start_with("twice", json!({ "key": "other" })).await;
+    world.run_until(alone, "completed").await;
+    assert_eq!(world.script.calls(), ["write only", "write only"]);
+    world.all_is_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_starts_once_alone_and_in_a_batch() {
     let world = World::new().await;
     let starts = (0..100).map(|n| world.engine.start(start("one-step", &format!("key-{}", n % 10), json!({}))));

@@ -121,17 +121,33 @@ impl ExternalAction for StartChild {
     type Input = Value;
     type Output = Value;
     async fn run(&self, call: &Call, _: &dyn Notebook, _: &Value, input: Value) -> Answer<Value> {
-        if let Some(signal) = &call.signal {
-            return Ok(signal.payload.clone());
-        }
-        let child = Child {
-            definition: "one-step".to_owned(),
-            key: input["key"].as_str().unwrap_or_default().to_owned(),
-            input: json!({}),
-            tags: BTreeMap::new(),
-        };
-        Err(Halt::Wait(Wait { child: Some(child), ..Wait::default() }))
+        wait_for_child(call, &input)
     }
+}
+
+/// The same from inside a transaction.
+struct StartChildInside;
+#[async_trait]
+impl LocalAction for StartChildInside {
+    const NAME: &'static str = "test.local-child";
+    type Input = Value;
+    type Output = Value;
+    async fn run(&self, _: &mut PgConnection, call: &Call, input: Value) -> Answer<Value> {
+        wait_for_child(call, &input)
+    }
+}
+
+fn wait_for_child(call: &Call, input: &Value) -> Answer<Value> {
+    if let Some(signal) = &call.signal {
+        return Ok(signal.payload.clone());
+    }
+    let child = Child {
+        definition: "one-step".to_owned(),
+        key: input["key"].as_str().unwrap_or_default().to_owned(),
+        input: json!({}),
+        tags: BTreeMap::new(),
+    };
+    Err(Halt::Wait(Wait { child: Some(child), ..Wait::default() }))
 }
 
 const STEP: &str = "retry: { attempts: 3, backoff: 1ms..2ms }";
@@ -150,6 +166,28 @@ fn documents() -> Vec<String> {
         ),
         "saga: timed\ninput: { type: object }\nsteps:\n\
          - { step: slow, action: test.do, compensation: test.undo, probe: test.ask, timeout: 50ms, retry: { attempts: 3, backoff: 1ms..2ms } }\n\
+         - { step: end, action: demo.echo, pivot: true }\n"
+            .to_owned(),
+        "saga: patient\ninput: { type: object }\nsteps:\n\
+         - { step: begin, action: demo.echo, pivot: true }\n\
+         - { step: ask, action: test.do, probe: test.ask, retry: { attempts: forever, backoff: 1ms..2ms } }\n"
+            .to_owned(),
+        "saga: slow\ninput: { type: object }\nsteps:\n\
+         - { step: one, action: test.do, compensation: test.undo, retry: { attempts: 9, backoff: 1h..1h } }\n\
+         - { step: end, action: demo.echo, pivot: true }\n"
+            .to_owned(),
+        "saga: either\ninput: { type: object }\nsteps:\n\
+         - { step: wait, action: demo.wait, input: { signal: go, ms: 1 }, compensation: demo.undo }\n\
+         - { step: end, action: demo.echo, pivot: true }\n"
+            .to_owned(),
+        "saga: twice\ninput: { type: object }\nsteps:\n\
+         - { step: wait, action: test.child, compensation: demo.undo }\n\
+         - { step: again, action: test.child, compensation: demo.undo }\n\
+         - { step: inside, action: test.local-child }\n"
+            .to_owned(),
+        // more attempts than claims: what ends it is that its workers die
+        "saga: doomed\ninput: { type: object }\nsteps:\n\
+         - { step: one, action: test.do, compensation: test.undo, probe: test.ask, timeout: 20s, retry: { attempts: 50, backoff: 1ms..2ms } }\n\
          - { step: end, action: demo.echo, pivot: true }\n"
             .to_owned(),
         "saga: parent\ninput: { type: object }\nsteps:\n- { step: wait, action: test.child }\n".to_owned(),
@@ -291,7 +329,7 @@ pub(crate) fn start(definition: &str, key: &str, input: Value) -> Start {
     }
 }
 
-fn engine(pool: &PgPool, script: &Script) -> Engine {
+pub(crate) fn engine(pool: &PgPool, script: &Script) -> Engine {
     let mut registry = Registry::new();
     demo::register(&mut registry).unwrap();
     registry.external(Do(script.clone())).unwrap();
@@ -299,6 +337,7 @@ fn engine(pool: &PgPool, script: &Script) -> Engine {
     registry.probe(Ask(script.clone())).unwrap();
     registry.local(Write(script.clone())).unwrap();
     registry.external(StartChild).unwrap();
+    registry.local(StartChildInside).unwrap();
     let settings = EngineSettings { lease_secs: 600, ..EngineSettings::default() };
     Engine::new(settings, pool.clone(), Arc::new(registry), Arc::new(NoProjection))
 }
