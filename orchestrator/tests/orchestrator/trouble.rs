@@ -106,7 +106,9 @@ impl Work for Moody {
         for item in items {
             match **item {
                 "panics" => panic!("as the test asked"),
-                "refused" => drop(sqlx::query("select 1 / 0").execute(&mut *tx).await?),
+                "refused" => {
+                    sqlx::query("select 1 / 0").execute(&mut *tx).await?;
+                }
                 _ => {}
             }
         }
