@@ -1,8 +1,10 @@
 //! What every move writes, set-based: journal, projection, wake-up, case, in the caller's transaction.
 
+mod cases;
+mod wake;
+
 use crate::{
-    action::Lane,
-    ids::{CaseId, SagaId, fresh_uuid},
+    ids::SagaId,
     journal::{Entry, Moment, Recorded},
     plan::{Next, Turn},
     run::{Corrupt, Run},
@@ -160,9 +162,9 @@ pub(crate) async fn append(tx: &mut PgConnection, appends: &[Append], lease_secs
     }
     insert_entries(tx, appends).await?;
     update_sagas(tx, appends).await?;
-    schedule(tx, appends, lease_secs).await?;
-    open_cases(tx, appends).await?;
-    close_cases(tx, appends).await
+    wake::schedule(tx, appends, lease_secs).await?;
+    cases::open(tx, appends).await?;
+    cases::close(tx, appends).await
 }
 
 async fn insert_entries(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
@@ -233,147 +235,6 @@ async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Result<(), s
         &runs().map(failure).collect::<Vec<_>>() as &[Option<String>],
         &appends.iter().map(|append| append.at).collect::<Vec<_>>(),
         &runs().map(|run| run.state.is_finished()).collect::<Vec<_>>(),
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn schedule(tx: &mut PgConnection, appends: &[Append], lease_secs: i32) -> Result<(), sqlx::Error> {
-    keep(tx, appends, lease_secs).await?;
-    release(tx, appends).await?;
-    nudge(tx, appends).await?;
-    let resting: Vec<_> =
-        appends.iter().filter(|append| append.schedule == Schedule::Rest).map(|append| append.run.saga_id.0).collect();
-    if !resting.is_empty() {
-        sqlx::query!("delete from engine.ready where saga_id = any($1::uuid[])", &resting).execute(tx).await?;
-    }
-    Ok(())
-}
-
-/// Claims that go on.
-async fn keep(tx: &mut PgConnection, appends: &[Append], lease_secs: i32) -> Result<(), sqlx::Error> {
-    let kept: Vec<_> = appends.iter().filter(|append| append.schedule == Schedule::Keep).collect();
-    if kept.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "update engine.ready r set claims = case when m.progress then 0 else claims end,
-                                   lease_until = clock_timestamp() + make_interval(secs => $3::int4)
-         from unnest($1::uuid[], $2::bool[]) as m (saga_id, progress)
-         where r.saga_id = m.saga_id",
-        &kept.iter().map(|append| append.run.saga_id.0).collect::<Vec<_>>(),
-        &kept.iter().map(|append| append.progress).collect::<Vec<_>>(),
-        lease_secs,
-    )
-    .execute(tx)
-    .await
-    .map(drop)
-}
-
-/// Claims that end: the saga is due again at a time, or when something wakes it. A claim that ends in order does not
-/// count towards those whose workers died, even when it has brought the saga no further.
-async fn release(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
-    let mut saga_ids = Vec::new();
-    let (mut wakes, mut progress) = (Vec::new(), Vec::new());
-    for append in appends {
-        if let Schedule::Wake(at) = append.schedule {
-            saga_ids.push(append.run.saga_id.0);
-            wakes.push(at);
-            progress.push(append.progress);
-        }
-    }
-    if saga_ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "update engine.ready r set claims = case when m.progress then 0 else greatest(claims - 1, 0) end,
-                                   token = null, worker = null, lease_until = '-infinity',
-                                   wake_at = coalesce(m.wake_at, 'infinity')
-         from unnest($1::uuid[], $2::timestamptz[], $3::bool[]) as m (saga_id, wake_at, progress)
-         where r.saga_id = m.saga_id",
-        &saga_ids,
-        &wakes as &[Option<DateTime<Utc>>],
-        &progress,
-    )
-    .execute(tx)
-    .await
-    .map(drop)
-}
-
-/// Sagas that somebody other than their worker has moved.
-async fn nudge(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
-    let nudged: Vec<_> =
-        appends.iter().filter(|append| append.schedule == Schedule::Nudge).map(|append| append.run.saga_id.0).collect();
-    if nudged.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into engine.ready (saga_id, priority, wake_at)
-         select saga_id, priority, clock_timestamp() from engine.sagas where saga_id = any($1::uuid[])
-         on conflict (saga_id) do update set wake_at = excluded.wake_at, claims = 0",
-        &nudged,
-    )
-    .execute(tx)
-    .await
-    .map(drop)
-}
-
-/// A saga that is stuck or was killed is in front of a person in the same commit.
-async fn open_cases(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
-    for append in appends {
-        for entry in &append.entries {
-            let (cause, step, code, message) = match entry {
-                Entry::Stuck { step, cause, failure, lane } => {
-                    let half = if *lane == Lane::Compensation { "its compensation: " } else { "" };
-                    (cause.as_str(), step.as_deref(), failure.code.as_str(), format!("{half}{}", failure.message))
-                }
-                Entry::Killed => {
-                    ("killed", None, "killed", "stopped without compensation; see what it left".to_owned())
-                }
-                _ => continue,
-            };
-            sqlx::query!(
-                "insert into engine.cases (case_id, saga_id, cause, definition, step, code, message, opened_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8)
-                 on conflict (saga_id) where closed_at is null
-                 do update set cause = excluded.cause, step = excluded.step, code = excluded.code,
-                               message = excluded.message",
-                CaseId(fresh_uuid()).0,
-                append.run.saga_id.0,
-                cause,
-                append.run.definition,
-                step,
-                code,
-                message,
-                append.at,
-            )
-            .execute(&mut *tx)
-            .await?;
-        }
-    }
-    Ok(())
-}
-
-/// A case is over when its saga has got past what stopped it: the step was done, or everything was taken back.
-async fn close_cases(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
-    let passed: Vec<_> = appends
-        .iter()
-        .filter(|append| append.run.state != State::Stuck && append.run.state != State::Killed)
-        .filter(|append| {
-            append
-                .entries
-                .iter()
-                .any(|entry| matches!(entry, Entry::Succeeded { .. } | Entry::Completed | Entry::Compensated))
-        })
-        .map(|append| append.run.saga_id.0)
-        .collect();
-    if passed.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "update engine.cases set closed_at = clock_timestamp() where saga_id = any($1::uuid[]) and closed_at is null",
-        &passed
     )
     .execute(tx)
     .await?;
