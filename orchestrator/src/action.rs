@@ -12,13 +12,15 @@ mod registry;
 
 pub use registry::{AnyExternal, AnyLocal, AnyProbe, Erased, Registered, Registry, RegistryError};
 
-use crate::ids::SagaId;
+use crate::{
+    ids::SagaId,
+    store::{Postgres, Store},
+};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use sqlx::PgConnection;
 use std::time::Duration;
 
 /// Which half of a step: the action, or the compensation that takes it back.
@@ -253,7 +255,7 @@ pub trait ExternalAction: Send + Sync + 'static {
 
 /// An action that only touches our database.
 #[async_trait]
-pub trait LocalAction: Send + Sync + 'static {
+pub trait LocalAction<S: Store = Postgres>: Send + Sync + 'static {
     /// The name that definitions use.
     const NAME: &'static str;
     /// What it needs.
@@ -265,7 +267,28 @@ pub trait LocalAction: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`Halt`]; a database error is [`Halt::Transient`].
-    async fn run(&self, tx: &mut PgConnection, call: &Call, input: Self::Input) -> Answer<Self::Output>;
+    async fn run(&self, tx: &mut S::Tx, call: &Call, input: Self::Input) -> Answer<Self::Output>;
+
+    /// Whether [`LocalAction::run_set`] may be used.
+    const SET_BASED: bool = false;
+
+    /// Does it for many sagas at once, and answers each in order. For a call that it answers with a [`Halt`] it must
+    /// have written nothing. The default does one after another, which is right where nothing is written before a
+    /// halt is known.
+    ///
+    /// # Errors
+    /// Any error undoes all of it; then each is run by itself.
+    async fn run_set(
+        &self,
+        tx: &mut S::Tx,
+        calls: Vec<(&Call, Self::Input)>,
+    ) -> Result<Vec<Answer<Self::Output>>, sqlx::Error> {
+        let mut answers = Vec::with_capacity(calls.len());
+        for (call, input) in calls {
+            answers.push(self.run(tx, call, input).await);
+        }
+        Ok(answers)
+    }
 }
 
 /// What a probe found.

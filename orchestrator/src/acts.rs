@@ -11,16 +11,15 @@ use crate::{
     canonical,
     catalog::Known,
     engine::Engine,
-    ids::{SagaId, fresh_uuid},
+    ids::SagaId,
     journal::{ActKind, Entry, Moment, Recorded},
     moves, plan,
     projection::Moved,
     run::{Corrupt, Run},
     saga::State,
-    store::{self, Append, ReadError, Row, Schedule},
+    store::{self, ActRow, Append, ReadError, Row, Schedule, Store, Tx},
 };
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use std::{str::FromStr, sync::Arc};
 
 /// What a person asks for.
@@ -120,7 +119,21 @@ impl From<ReadError> for ActError {
     }
 }
 
-impl Engine {
+impl ActRequest {
+    fn row<'a>(&'a self, digest: &'a str) -> ActRow<'a> {
+        ActRow {
+            actor: &self.by,
+            act: self.act.name(),
+            saga_id: self.saga_id,
+            seq: self.seq,
+            digest,
+            reason: &self.reason,
+            address: self.address.as_deref(),
+        }
+    }
+}
+
+impl<S: Store> Engine<S> {
     /// Carries out a person's act, at most once.
     ///
     /// # Errors
@@ -144,9 +157,9 @@ impl Engine {
 
     /// A saga with its definition.
     pub(crate) async fn load(&self, saga_id: SagaId) -> Result<(Run, Arc<Known>), ActError> {
-        let mut connection = self.pool().acquire().await?;
-        let journal = store::journal(&mut connection, saga_id).await?;
-        drop(connection);
+        let (mut journals, _) = self.store().journals(&[saga_id]).await?;
+        let written = journals.remove(&saga_id).unwrap_or_else(|| Ok(Vec::new()))?;
+        let journal: Vec<_> = written.into_iter().map(|(recorded, _)| recorded).collect();
         if journal.is_empty() {
             return Err(ActError::NotFound);
         }
@@ -169,22 +182,23 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let digest = digest(request);
-        let mut tx = self.pool().begin().await?;
-        lock(&mut tx, request.saga_id).await?;
-        if let Some(seq) = done_before(&mut tx, request, &digest).await? {
+        let row = request.row(&digest);
+        let mut tx = self.store().begin().await?;
+        tx.lock_saga(request.saga_id).await?;
+        if let Some(seq) = tx.act_done(&row).await? {
             return Ok(ActAnswer::Replayed { seq });
         }
-        let journal = store::journal(&mut tx, request.saga_id).await?;
+        let journal = store::journal(&mut *tx, request.saga_id).await?;
         let run = Run::replay(request.saga_id, &journal).map_err(ReadError::from)?;
         if let Err(refusal) = self.check(request, &run, &known) {
             let why = refusal.to_string();
-            record(&mut tx, request, &digest, "refused", &json!({ "why": why, "seq": run.seq })).await?;
-            tx.commit().await?;
+            tx.record_act(&row, "refused", &json!({ "why": why, "seq": run.seq })).await?;
+            self.store().commit(tx).await?;
             return Err(refusal);
         }
-        let seq = self.append_act(&mut tx, &known, run, entries_of(request)).await?;
-        record(&mut tx, request, &digest, "done", &json!({ "seq": seq })).await?;
-        tx.commit().await?;
+        let seq = self.append_act(&mut *tx, &known, run, entries_of(request)).await?;
+        tx.record_act(&row, "done", &json!({ "seq": seq })).await?;
+        self.store().commit(tx).await?;
         self.hint();
         Ok(ActAnswer::Done { seq })
     }
@@ -192,19 +206,19 @@ impl Engine {
     /// Appends what somebody other than the claim's holder has to say, and wakes the saga.
     async fn append_act(
         &self,
-        tx: &mut PgConnection,
+        tx: &mut S::Tx,
         known: &Arc<Known>,
         mut run: Run,
         mut entries: Vec<Entry>,
     ) -> Result<i64, ActError> {
-        let now = store::now(tx).await?;
+        let now = tx.now().await?;
         follow(&mut run, &mut entries, now).map_err(ReadError::from)?;
         let next = plan::plan(&known.definition, &run, now);
         let step = moves::current_step(&known.definition, &run);
         let name = |index: usize| known.definition.steps[index].step.clone();
         let rests = run.state.is_finished() || matches!(run.state, State::Stuck | State::Paused);
         let append = Append {
-            move_id: fresh_uuid(),
+            move_id: self.fresh_id(),
             at: now,
             row: Row::of(&run, &next, step, name),
             schedule: if rests { Schedule::Rest } else { Schedule::Nudge },
@@ -212,7 +226,7 @@ impl Engine {
             entries: entries.clone(),
             run: run.clone(),
         };
-        store::append(tx, std::slice::from_ref(&append), self.lease_secs()).await?;
+        tx.append(std::slice::from_ref(&append), self.lease_secs()).await?;
         moves::tell_waiters(tx, &[append]).await?;
         self.projection().apply(tx, &[Moved::new(&run, known, entries)]).await?;
         Ok(run.seq)
@@ -231,9 +245,9 @@ impl Engine {
 
     async fn signal_now(&self, saga_id: SagaId, name: String, payload: Value, by: String) -> Result<i64, ActError> {
         let (_, known) = self.load(saga_id).await?;
-        let mut tx = self.pool().begin().await?;
-        lock(&mut tx, saga_id).await?;
-        let journal = store::journal(&mut tx, saga_id).await?;
+        let mut tx = self.store().begin().await?;
+        tx.lock_saga(saga_id).await?;
+        let journal = store::journal(&mut *tx, saga_id).await?;
         let same = |recorded: &&Recorded| matches!(&recorded.entry, Entry::Signalled { name: n, payload: p, .. } if *n == name && *p == payload);
         let run = Run::replay(saga_id, &journal).map_err(ReadError::from)?;
         // A step that waits now has not seen it: what was told long ago, perhaps to another step, is told again.
@@ -246,8 +260,8 @@ impl Engine {
             return Err(ActError::NotAllowed(format!("it is {}", run.state)));
         }
         let entry = Entry::Signalled { name, payload: crate::judge::storable(payload), by };
-        let seq = self.append_act(&mut tx, &known, run, vec![entry]).await?;
-        tx.commit().await?;
+        let seq = self.append_act(&mut *tx, &known, run, vec![entry]).await?;
+        self.store().commit(tx).await?;
         self.hint();
         Ok(seq)
     }
@@ -291,62 +305,10 @@ fn entries_of(request: &ActRequest) -> Vec<Entry> {
     }
 }
 
-/// Locks a saga in the order in which the committer does: wake-up, then projection.
-async fn lock(tx: &mut PgConnection, saga_id: SagaId) -> Result<(), sqlx::Error> {
-    sqlx::query!("select saga_id from engine.ready where saga_id = $1 for update", saga_id.0)
-        .fetch_optional(&mut *tx)
-        .await?;
-    sqlx::query!("select saga_id from engine.sagas where saga_id = $1 for update", saga_id.0)
-        .fetch_optional(tx)
-        .await?;
-    Ok(())
-}
-
 fn digest(request: &ActRequest) -> String {
     let payload = match &request.act {
         Act::Signal { name, payload } => json!({ "name": name, "payload": payload }),
         _ => Value::Null,
     };
     canonical::digest(&json!({ "reason": request.reason, "body": payload }))
-}
-
-async fn done_before(tx: &mut PgConnection, request: &ActRequest, digest: &str) -> Result<Option<i64>, sqlx::Error> {
-    let detail = sqlx::query_scalar!(
-        "select detail from engine.acts
-         where actor = $1 and act = $2 and object = $3 and seq = $4 and digest = $5 and outcome = 'done'",
-        request.by,
-        request.act.name(),
-        request.saga_id.to_string(),
-        request.seq,
-        digest
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(detail.and_then(|detail| detail["seq"].as_i64()))
-}
-
-async fn record(
-    tx: &mut PgConnection,
-    request: &ActRequest,
-    digest: &str,
-    outcome: &str,
-    detail: &Value,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into engine.acts (act_id, actor, act, object, seq, digest, outcome, reason, detail, address)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        fresh_uuid(),
-        request.by,
-        request.act.name(),
-        request.saga_id.to_string(),
-        request.seq,
-        digest,
-        outcome,
-        request.reason,
-        detail,
-        request.address
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }

@@ -9,11 +9,11 @@ pub use versions::{ActiveVersion, Listed, Version};
 use crate::{
     action::Registry,
     definition::{Definition, compile as compile_schema, input_mistakes},
+    store::{Postgres, Store},
 };
 use chrono::{DateTime, Utc};
 use jsonschema::Validator;
 use serde_json::Value;
-use sqlx::PgPool;
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
@@ -128,25 +128,25 @@ pub enum ActivateError {
 
 /// The definitions in the database, with what was read of them kept in memory.
 #[derive(Clone)]
-pub struct Catalog(Arc<Shared>);
+pub struct Catalog<S: Store = Postgres>(Arc<Shared<S>>);
 
-struct Shared {
-    pool: PgPool,
-    registry: Arc<Registry>,
+struct Shared<S: Store> {
+    store: S,
+    registry: Arc<Registry<S>>,
     known: RwLock<HashMap<String, HashMap<i32, Arc<Known>>>>,
     active: RwLock<HashMap<String, (Instant, Arc<Known>)>>,
 }
 
-impl Catalog {
-    /// A catalog on a database that has the schema.
+impl<S: Store> Catalog<S> {
+    /// A catalog on a store that has the schema.
     #[must_use]
-    pub fn new(pool: PgPool, registry: Arc<Registry>) -> Self {
-        Self(Arc::new(Shared { pool, registry, known: RwLock::default(), active: RwLock::default() }))
+    pub fn new(store: S, registry: Arc<Registry<S>>) -> Self {
+        Self(Arc::new(Shared { store, registry, known: RwLock::default(), active: RwLock::default() }))
     }
 
     /// What definitions may name.
     #[must_use]
-    pub fn registry(&self) -> &Arc<Registry> {
+    pub fn registry(&self) -> &Arc<Registry<S>> {
         &self.0.registry
     }
 
@@ -158,14 +158,7 @@ impl Catalog {
         if let Some(known) = self.remembered(name, version) {
             return Ok(Some(known));
         }
-        let row = sqlx::query!(
-            "select document, source, digest, created_at, created_by from engine.definitions
-             where name = $1 and version = $2",
-            name,
-            version
-        )
-        .fetch_optional(&self.0.pool)
-        .await?;
+        let row = self.0.store.definition(name, version).await?;
         let Some(row) = row else { return Ok(None) };
         let unreadable = |cause| sqlx::Error::Decode(Box::new(Unreadable { name: name.to_owned(), version, cause }));
         let definition =
@@ -194,9 +187,7 @@ impl Catalog {
         if let Some(known) = self.recently_active(name, asked_at) {
             return Ok(Some(known));
         }
-        let version = sqlx::query_scalar!("select version from engine.active_definitions where name = $1", name)
-            .fetch_optional(&self.0.pool)
-            .await?;
+        let version = self.0.store.active_version(name).await?;
         let known = match version {
             Some(version) => self.get(name, version).await?,
             None => None,

@@ -14,7 +14,7 @@ mod validate;
 pub use schema::InputMistake;
 pub(crate) use schema::{compile, input_mistakes};
 
-use crate::{action::Registry, canonical};
+use crate::{action::Registry, canonical, store::Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
@@ -132,7 +132,7 @@ impl Definition {
     ///
     /// # Errors
     /// Every [`Mistake`] that can be found, in the order of the lines.
-    pub fn read(yaml: &str, registry: &Registry) -> Result<Self, Vec<Mistake>> {
+    pub fn read<S: Store>(yaml: &str, registry: &Registry<S>) -> Result<Self, Vec<Mistake>> {
         let tree = tree::read(yaml).map_err(|mistake| vec![mistake])?;
         let mut mistakes = Vec::new();
         tree.check(&mut mistakes);

@@ -1,21 +1,21 @@
 //! Actions that do nothing for anybody: for tutorials, and for trying out what the engine does.
 //! Registered only where the configuration allows them.
 
-use crate::action::{
-    Answer, Call, ExternalAction, Halt, LocalAction, Notebook, Probe, Probed, Registry, RegistryError, Wait,
+use crate::{
+    action::{Answer, Call, ExternalAction, Halt, LocalAction, Notebook, Probe, Probed, Registry, RegistryError, Wait},
+    store::Store,
 };
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use std::time::Duration;
 
 /// Adds all of them.
 ///
 /// # Errors
 /// [`RegistryError`] when one of the names is taken.
-pub fn register(registry: &mut Registry) -> Result<(), RegistryError> {
+pub fn register<S: Store>(registry: &mut Registry<S>) -> Result<(), RegistryError> {
     registry.local(Echo)?.external(Fail)?.local(WaitFor)?.external(Crash)?.local(Undo)?.probe(Ask)?;
     Ok(())
 }
@@ -31,12 +31,12 @@ pub struct Echoed {
 }
 
 #[async_trait]
-impl LocalAction for Echo {
+impl<S: Store> LocalAction<S> for Echo {
     const NAME: &'static str = "demo.echo";
     type Input = Value;
     type Output = Echoed;
 
-    async fn run(&self, _tx: &mut PgConnection, _call: &Call, input: Value) -> Answer<Echoed> {
+    async fn run(&self, _tx: &mut S::Tx, _call: &Call, input: Value) -> Answer<Echoed> {
         Ok(Echoed { echo: input })
     }
 }
@@ -143,12 +143,12 @@ pub struct Waited {
 }
 
 #[async_trait]
-impl LocalAction for WaitFor {
+impl<S: Store> LocalAction<S> for WaitFor {
     const NAME: &'static str = "demo.wait";
     type Input = WaitInput;
     type Output = Waited;
 
-    async fn run(&self, _tx: &mut PgConnection, call: &Call, input: WaitInput) -> Answer<Waited> {
+    async fn run(&self, _tx: &mut S::Tx, call: &Call, input: WaitInput) -> Answer<Waited> {
         waited(call, input).map_err(|wait| Halt::Wait(*wait))
     }
 }
@@ -228,12 +228,12 @@ pub struct Undone {
 }
 
 #[async_trait]
-impl LocalAction for Undo {
+impl<S: Store> LocalAction<S> for Undo {
     const NAME: &'static str = "demo.undo";
     type Input = Value;
     type Output = Undone;
 
-    async fn run(&self, _tx: &mut PgConnection, call: &Call, _: Value) -> Answer<Undone> {
+    async fn run(&self, _tx: &mut S::Tx, call: &Call, _: Value) -> Answer<Undone> {
         Ok(Undone { undone: call.output.clone() })
     }
 }
@@ -292,7 +292,7 @@ mod tests {
     }
 
     async fn run(name: &str, call: &Call, input: Value) -> Answer<Value> {
-        let mut registry = Registry::new();
+        let mut registry: Registry = Registry::new();
         register(&mut registry).unwrap();
         match &registry.get(name).unwrap().erased {
             Erased::External(action) => {

@@ -6,9 +6,8 @@ mod settle;
 use crate::{
     action::Registry,
     catalog::{Catalog, Known},
-    claims,
     group_commit::GroupCommit,
-    ids::SagaId,
+    ids::{SagaId, Uuid, fresh_uuid},
     journal::Moment,
     judge::Chance,
     moves::Moves,
@@ -16,6 +15,7 @@ use crate::{
     projection::Projection,
     run::Run,
     start::{Prepared, Start, StartError, Started, Starts},
+    store::{Postgres, Store},
     wakeups,
 };
 use async_trait::async_trait;
@@ -23,11 +23,8 @@ use chrono::TimeDelta;
 use holds::{Hold, Holds};
 use serde_json::Value;
 use sqlx::PgPool;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
-use tokio::sync::Notify;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How many steps one claim runs before others get a turn.
@@ -40,26 +37,28 @@ pub struct EngineSettings {
     pub lease_secs: i32,
     /// Where retries' jitter comes from.
     pub chance: Arc<Chance>,
+    /// Where the ids of sagas and moves come from.
+    pub ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { lease_secs: 30, chance: Arc::new(|ceiling| rand::random_range(0..=ceiling)) }
+        Self { lease_secs: 30, chance: Arc::new(|ceiling| rand::random_range(0..=ceiling)), ids: Arc::new(fresh_uuid) }
     }
 }
 
 /// The durable engine of one process. Clones share everything.
-#[derive(Clone)]
-pub struct Engine(Arc<Shared>);
+pub struct Engine<S: Store = Postgres>(Arc<Shared<S>>);
 
-struct Shared {
-    pool: PgPool,
-    registry: Arc<Registry>,
-    catalog: Catalog,
-    projection: Arc<dyn Projection>,
+struct Shared<S: Store> {
+    store: S,
+    registry: Arc<Registry<S>>,
+    catalog: Catalog<S>,
+    projection: Arc<dyn Projection<S>>,
     lease_secs: i32,
-    moves: GroupCommit<Moves>,
-    starts: GroupCommit<Starts>,
+    ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
+    moves: GroupCommit<Moves<S>, S>,
+    starts: GroupCommit<Starts, S>,
     clock: DatabaseClock,
     holds: Holds,
     wake: Arc<Notify>,
@@ -68,6 +67,12 @@ struct Shared {
     started: Arc<dyn Fn() + Send + Sync>,
     #[expect(dead_code, reason = "ends with the engine")]
     announcer: AbortOnDropHandle<()>,
+}
+
+impl<S: Store> Clone for Engine<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 /// A saga that this process may move until its lease ends.
@@ -122,13 +127,43 @@ pub enum Settled {
 }
 
 impl Engine {
-    /// Starts the engine's committers on a database that has the schema. Call it inside a Tokio runtime.
+    /// An engine on a database that has the schema. Call it inside a Tokio runtime.
     #[must_use]
     pub fn new(
         settings: EngineSettings,
         pool: PgPool,
         registry: Arc<Registry>,
         projection: Arc<dyn Projection>,
+    ) -> Self {
+        Self::on(Postgres::new(pool), settings, registry, projection)
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        self.0.store.pool()
+    }
+
+    /// Makes the history's partitions for the two weeks to come.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn make_partitions(&self) -> Result<(), sqlx::Error> {
+        sqlx::query!("select engine.make_partitions(now() - interval '1 day', now() + interval '14 days')")
+            .fetch_one(self.pool())
+            .await?;
+        Ok(())
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Starts the engine's committers on a store. Call it inside a Tokio runtime.
+    #[must_use]
+    pub fn on(
+        store: S,
+        settings: EngineSettings,
+        registry: Arc<Registry<S>>,
+        projection: Arc<dyn Projection<S>>,
     ) -> Self {
         let wake = Arc::new(Notify::new());
         let outbox = Arc::new(Notify::new());
@@ -154,15 +189,16 @@ impl Engine {
             committed: Arc::clone(&committed),
         };
         Self(Arc::new(Shared {
-            catalog: Catalog::new(pool.clone(), Arc::clone(&registry)),
-            moves: GroupCommit::start(pool.clone(), moves),
-            starts: GroupCommit::start(pool.clone(), Starts { committed: Arc::clone(&started) }),
-            announcer: AbortOnDropHandle::new(tokio::spawn(wakeups::announce(pool.clone(), announce))),
+            catalog: Catalog::new(store.clone(), Arc::clone(&registry)),
+            moves: GroupCommit::start(store.clone(), moves),
+            starts: GroupCommit::start(store.clone(), Starts { committed: Arc::clone(&started) }),
+            announcer: AbortOnDropHandle::new(tokio::spawn(wakeups::announce(store.clone(), announce))),
             started,
-            pool,
+            store,
             registry,
             projection,
             lease_secs: settings.lease_secs,
+            ids: settings.ids,
             clock: DatabaseClock::default(),
             holds: Holds::default(),
             wake,
@@ -170,25 +206,27 @@ impl Engine {
         }))
     }
 
-    /// The database.
-    #[must_use]
-    pub fn pool(&self) -> &PgPool {
-        &self.0.pool
+    pub(crate) fn store(&self) -> &S {
+        &self.0.store
+    }
+
+    pub(crate) fn fresh_id(&self) -> Uuid {
+        (self.0.ids)()
     }
 
     /// The definitions.
     #[must_use]
-    pub fn catalog(&self) -> &Catalog {
+    pub fn catalog(&self) -> &Catalog<S> {
         &self.0.catalog
     }
 
     /// What definitions may name.
     #[must_use]
-    pub fn registry(&self) -> &Registry {
+    pub fn registry(&self) -> &Registry<S> {
         &self.0.registry
     }
 
-    pub(crate) fn projection(&self) -> &dyn Projection {
+    pub(crate) fn projection(&self) -> &dyn Projection<S> {
         self.0.projection.as_ref()
     }
 
@@ -218,7 +256,7 @@ impl Engine {
     /// Takes up other processes' hints, for [`Engine::something_committed`]. Never ends.
     pub async fn listen(&self) {
         let wake = Arc::clone(&self.0.wake);
-        wakeups::listen(self.0.pool.clone(), move || wake.notify_one()).await;
+        wakeups::listen(self.0.store.clone(), move || wake.notify_one()).await;
     }
 
     /// Resolves a start's definition and checks its input, outside of any transaction.
@@ -241,7 +279,7 @@ impl Engine {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(&self, start: Start) -> Result<Started, StartError> {
-        let prepared = self.prepare(SagaId::fresh(), start).await?;
+        let prepared = self.prepare(SagaId(self.fresh_id()), start).await?;
         Ok(self.0.starts.submit(prepared).await?)
     }
 
@@ -250,18 +288,7 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub async fn sweep(&self) -> Result<u64, sqlx::Error> {
-        claims::sweep(&self.0.pool).await
-    }
-
-    /// Makes the history's partitions for the two weeks to come.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn make_partitions(&self) -> Result<(), sqlx::Error> {
-        sqlx::query!("select engine.make_partitions(now() - interval '1 day', now() + interval '14 days')")
-            .fetch_one(&self.0.pool)
-            .await?;
-        Ok(())
+        self.0.store.sweep().await
     }
 
     /// Delivers outbox messages that are due: signals between sagas by itself, all others through `deliver`.
@@ -269,7 +296,7 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub async fn dispatch_outbox(&self, deliver: &dyn Deliver, limit: i64) -> Result<usize, sqlx::Error> {
-        outbox::dispatch_due(&self.0.pool, &Dispatcher { engine: self, deliver }, limit).await
+        outbox::dispatch_due(&self.0.store, &Dispatcher { engine: self, deliver }, limit).await
     }
 }
 
@@ -293,13 +320,13 @@ impl DatabaseClock {
 }
 
 /// Delivers the engine's own messages, and passes the others on.
-struct Dispatcher<'a> {
-    engine: &'a Engine,
+struct Dispatcher<'a, S: Store> {
+    engine: &'a Engine<S>,
     deliver: &'a dyn Deliver,
 }
 
 #[async_trait]
-impl Deliver for Dispatcher<'_> {
+impl<S: Store> Deliver for Dispatcher<'_, S> {
     async fn deliver(&self, topic: &str, payload: &Value) -> Result<(), anyhow::Error> {
         match topic {
             crate::moves::SIGNAL_TOPIC => self.engine.deliver_signal(payload).await,

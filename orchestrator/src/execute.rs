@@ -2,7 +2,6 @@
 
 use crate::{
     action::{Answer, AnyExternal, AnyLocal, AnyProbe, Call, Child, Erased, Failure, Halt, Lane, Notebook, Wait},
-    claims::CLAIMS_MAX,
     definition::{Step, mapping},
     engine::{Claimed, Engine},
     ids::SagaId,
@@ -11,6 +10,7 @@ use crate::{
     plan::{self, Due, Next},
     run::{Phase, Resumed, Run},
     start::{Prepared, Start, StartError},
+    store::{Postgres, Store},
 };
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -18,24 +18,27 @@ use serde_json::Value;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
+/// After so many claims without progress a saga is stuck: every worker that took it died.
+const CLAIMS_MAX: i32 = 5;
+
 /// What one attempt came to; recorded by [`Engine::settle`].
-pub struct Report {
-    pub(crate) what: What,
+pub struct Report<S: Store = Postgres> {
+    pub(crate) what: What<S>,
     pub(crate) child: Option<Prepared>,
     /// The claim was lost on the way: nothing is written.
     pub(crate) superseded: bool,
 }
 
-impl Report {
-    fn of(what: What) -> Self {
+impl<S: Store> Report<S> {
+    fn of(what: What<S>) -> Self {
         Self { what, child: None, superseded: false }
     }
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Runs what is due for a claimed saga: one attempt of one step, or one probe. Never fails: whatever happens
     /// is in the report. A local action is not run here but in the transaction of its move.
-    pub async fn execute(&self, mut claimed: Claimed) -> (Claimed, Report) {
+    pub async fn execute(&self, mut claimed: Claimed) -> (Claimed, Report<S>) {
         if claimed.claims > CLAIMS_MAX {
             let failure = Failure::new("worker-lost", format!("{CLAIMS_MAX} workers died with it, one after another"));
             let step = crate::moves::current_step(&claimed.known.definition, &claimed.run);
@@ -53,7 +56,7 @@ impl Engine {
         (claimed, Report { superseded, ..report })
     }
 
-    async fn attempt(&self, claimed: &mut Claimed, due: Due, now: Moment) -> What {
+    async fn attempt(&self, claimed: &mut Claimed, due: Due, now: Moment) -> What<S> {
         let known = Arc::clone(&claimed.known);
         let step = &known.definition.steps[due.step];
         let (name, timeout) = half(step, due.lane);
@@ -65,7 +68,7 @@ impl Engine {
         };
         match &registered.erased {
             Erased::Local(action) => {
-                What::Local { due, call: Box::new(call), input, action: Arc::<dyn AnyLocal>::clone(action) }
+                What::Local { due, call: Box::new(call), input, action: Arc::<dyn AnyLocal<S>>::clone(action) }
             }
             Erased::External(action) => self.call_out(claimed, due, action.as_ref(), call, input, timeout).await,
             Erased::Probe(_) => unknown(step, name),
@@ -81,7 +84,7 @@ impl Engine {
         call: Call,
         input: Value,
         timeout: Duration,
-    ) -> What {
+    ) -> What<S> {
         let intent = match guarded(timeout, action.intent(&call, &input)).await {
             Ok(intent) => intent,
             // nothing was asked of anybody yet
@@ -100,7 +103,7 @@ impl Engine {
         What::Answered { due, answer }
     }
 
-    async fn ask(&self, claimed: &mut Claimed, due: Due, now: Moment) -> What {
+    async fn ask(&self, claimed: &mut Claimed, due: Due, now: Moment) -> What<S> {
         let known = Arc::clone(&claimed.known);
         let step = &known.definition.steps[due.step];
         let name = step.probe.as_deref().unwrap_or_default();
@@ -120,7 +123,7 @@ impl Engine {
     }
 
     /// Resolves the saga that an answer waits for, before any transaction.
-    async fn with_child(&self, run: &Run, what: What) -> Report {
+    async fn with_child(&self, run: &Run, what: What<S>) -> Report<S> {
         match what {
             What::Answered { due, answer: Err(Halt::Wait(wait)) } => self.waits(run, due, wait).await,
             What::Probed { due, found: Err(Halt::Wait(wait)) } => match self.child_of(run, &wait).await {
@@ -132,7 +135,7 @@ impl Engine {
     }
 
     /// An action's wait, with the saga that it waits for.
-    pub(crate) async fn waits(&self, run: &Run, due: Due, wait: Wait) -> Report {
+    pub(crate) async fn waits(&self, run: &Run, due: Due, wait: Wait) -> Report<S> {
         match self.child_of(run, &wait).await {
             Ok(child) => Report { child, ..Report::of(What::Answered { due, answer: Err(Halt::Wait(wait)) }) },
             Err(halt) => Report::of(What::Answered { due, answer: Err(halt) }),
@@ -141,7 +144,7 @@ impl Engine {
 
     async fn child_of(&self, run: &Run, wait: &Wait) -> Answer<Option<Prepared>> {
         let Some(child) = wait.child.clone() else { return Ok(None) };
-        match self.prepare(SagaId::fresh(), child_start(run, child)).await {
+        match self.prepare(SagaId(self.fresh_id()), child_start(run, child)).await {
             Ok(prepared) => Ok(Some(prepared)),
             Err(StartError::Database(error)) => Err(Halt::transient("database", error.to_string())),
             Err(error) => Err(Halt::permanent("child", error.to_string())),
@@ -149,7 +152,7 @@ impl Engine {
     }
 
     /// Appends an entry in the middle of a call, and takes over what others have appended.
-    async fn record(&self, claimed: &mut Claimed, what: What) -> Recorded {
+    async fn record(&self, claimed: &mut Claimed, what: What<S>) -> Recorded {
         if claimed.is_lost() {
             return Recorded::Superseded;
         }
@@ -199,12 +202,12 @@ fn half(step: &Step, lane: Lane) -> (&str, Duration) {
     }
 }
 
-fn unknown(step: &Step, name: &str) -> What {
+fn unknown<S: Store>(step: &Step, name: &str) -> What<S> {
     let failure = Failure::new("action-unknown", format!("this release knows no action `{name}`"));
     What::Stop { step: Some(step.step.clone()), cause: StuckCause::DefinitionUnknown, failure }
 }
 
-fn refused(due: Due, code: &str, error: &dyn std::error::Error) -> What {
+fn refused<S: Store>(due: Due, code: &str, error: &dyn std::error::Error) -> What<S> {
     What::Answered { due, answer: Err(Halt::permanent(code, error.to_string())) }
 }
 
@@ -254,14 +257,14 @@ async fn guarded<T>(timeout: Duration, call: impl Future<Output = Answer<T>>) ->
 }
 
 /// Appends notes under the claim.
-struct JournalNotebook<'a> {
-    engine: &'a Engine,
+struct JournalNotebook<'a, S: Store> {
+    engine: &'a Engine<S>,
     due: Due,
     claimed: Mutex<Claimed>,
 }
 
-impl<'a> JournalNotebook<'a> {
-    fn new(engine: &'a Engine, claimed: &Claimed, due: Due) -> Self {
+impl<'a, S: Store> JournalNotebook<'a, S> {
+    fn new(engine: &'a Engine<S>, claimed: &Claimed, due: Due) -> Self {
         Self { engine, due, claimed: Mutex::new(claimed.clone()) }
     }
 
@@ -272,7 +275,7 @@ impl<'a> JournalNotebook<'a> {
 }
 
 #[async_trait]
-impl Notebook for JournalNotebook<'_> {
+impl<S: Store> Notebook for JournalNotebook<'_, S> {
     async fn note(&self, note: Value) -> Result<(), Halt> {
         let mut claimed = self.claimed.lock().await;
         match self.engine.record(&mut claimed, What::Note { due: self.due, note }).await {

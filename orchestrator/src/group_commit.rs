@@ -5,10 +5,12 @@
 //! When the answer to COMMIT is lost, the same items are applied again, so [`Work::apply`] must find out for
 //! itself what is done already.
 
-use crate::db::{Trouble, trouble};
+use crate::{
+    db::{Trouble, trouble},
+    store::{Postgres, Store},
+};
 use async_trait::async_trait;
 use futures::FutureExt;
-use sqlx::{PgConnection, PgPool};
 use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,7 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What is done with a batch inside one transaction.
 #[async_trait]
-pub trait Work: Send + Sync + 'static {
+pub trait Work<S: Store = Postgres>: Send + Sync + 'static {
     /// What is submitted.
     type Item: Send + Sync + 'static;
     /// What each submitter is told.
@@ -34,7 +36,7 @@ pub trait Work: Send + Sync + 'static {
     ///
     /// # Errors
     /// Any error rolls the transaction back; lasting ones split the batch.
-    async fn apply(&self, tx: &mut PgConnection, items: &[Arc<Self::Item>]) -> Result<Vec<Self::Answer>, sqlx::Error>;
+    async fn apply(&self, tx: &mut S::Tx, items: &[Arc<Self::Item>]) -> Result<Vec<Self::Answer>, sqlx::Error>;
 
     /// Called after a batch is durable.
     fn committed(&self) {}
@@ -54,28 +56,28 @@ pub enum CommitError {
     Stopped,
 }
 
-struct Submitted<W: Work> {
+struct Submitted<S: Store, W: Work<S>> {
     item: Arc<W::Item>,
     answer: oneshot::Sender<Result<W::Answer, CommitError>>,
 }
 
 /// A committer: one transaction at a time, each with all that has gathered.
-pub struct GroupCommit<W: Work> {
-    queue: mpsc::Sender<Submitted<W>>,
+pub struct GroupCommit<W: Work<S>, S: Store = Postgres> {
+    queue: mpsc::Sender<Submitted<S, W>>,
 }
 
-impl<W: Work> Clone for GroupCommit<W> {
+impl<S: Store, W: Work<S>> Clone for GroupCommit<W, S> {
     fn clone(&self) -> Self {
         Self { queue: self.queue.clone() }
     }
 }
 
-impl<W: Work> GroupCommit<W> {
+impl<S: Store, W: Work<S>> GroupCommit<W, S> {
     /// Starts the committer. It ends when its last handle is dropped, after the last item.
     #[must_use]
-    pub fn start(pool: PgPool, work: W) -> Self {
+    pub fn start(store: S, work: W) -> Self {
         let (queue, items) = mpsc::channel(QUEUE_ITEMS_MAX);
-        tokio::spawn(run(pool, Arc::new(work), items));
+        tokio::spawn(run(store, Arc::new(work), items));
         Self { queue }
     }
 
@@ -91,20 +93,20 @@ impl<W: Work> GroupCommit<W> {
     }
 }
 
-async fn run<W: Work>(pool: PgPool, work: Arc<W>, mut items: mpsc::Receiver<Submitted<W>>) {
+async fn run<S: Store, W: Work<S>>(store: S, work: Arc<W>, mut items: mpsc::Receiver<Submitted<S, W>>) {
     let mut batch = Vec::with_capacity(BATCH_ITEMS_MAX);
     while items.recv_many(&mut batch, BATCH_ITEMS_MAX).await > 0 {
         metrics::histogram!("showrunner_commit_batch_items").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-        commit(&pool, work.as_ref(), std::mem::take(&mut batch)).await;
+        commit(&store, work.as_ref(), std::mem::take(&mut batch)).await;
     }
 }
 
 /// Commits a batch, in halves where an item of it is refused.
-async fn commit<W: Work>(pool: &PgPool, work: &W, batch: Vec<Submitted<W>>) {
+async fn commit<S: Store, W: Work<S>>(store: &S, work: &W, batch: Vec<Submitted<S, W>>) {
     let mut parts = VecDeque::from([batch]);
     while let Some(mut part) = parts.pop_front() {
         let items: Vec<_> = part.iter().map(|submitted| Arc::clone(&submitted.item)).collect();
-        match settle(pool, work, &items).await {
+        match settle(store, work, &items).await {
             Ok(answers) => {
                 work.committed();
                 for (submitted, answer) in part.into_iter().zip(answers) {
@@ -127,12 +129,16 @@ async fn commit<W: Work>(pool: &PgPool, work: &W, batch: Vec<Submitted<W>>) {
 }
 
 /// Applies `items` until it is known what became of them.
-async fn settle<W: Work>(pool: &PgPool, work: &W, items: &[Arc<W::Item>]) -> Result<Vec<W::Answer>, CommitError> {
+async fn settle<S: Store, W: Work<S>>(
+    store: &S,
+    work: &W,
+    items: &[Arc<W::Item>],
+) -> Result<Vec<W::Answer>, CommitError> {
     let mut pause = PAUSE;
     let mut tries = 0;
     loop {
         tries += 1;
-        match attempt(pool, work, items).await {
+        match attempt(store, work, items).await {
             Ok(answers) => return Ok(answers),
             Err(error) if trouble(&error) == Trouble::Lasting => return Err(CommitError::Refused(Arc::new(error))),
             Err(error) if deadlocked(&error) && items.len() > 1 => return Err(CommitError::Refused(Arc::new(error))),
@@ -151,12 +157,16 @@ fn deadlocked(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|database| database.code()).as_deref() == Some("40P01")
 }
 
-async fn attempt<W: Work>(pool: &PgPool, work: &W, items: &[Arc<W::Item>]) -> Result<Vec<W::Answer>, sqlx::Error> {
-    let mut tx = pool.begin().await?;
+async fn attempt<S: Store, W: Work<S>>(
+    store: &S,
+    work: &W,
+    items: &[Arc<W::Item>],
+) -> Result<Vec<W::Answer>, sqlx::Error> {
+    let mut tx = store.begin().await?;
     // a panic is the item's fault, not the committer's: it must go on for all others
     let applying = AssertUnwindSafe(work.apply(&mut tx, items)).catch_unwind();
     let answers =
         applying.await.map_err(|_| sqlx::Error::AnyDriverError("the work panicked; see the log".into()))??;
-    tx.commit().await?;
+    store.commit(tx).await?;
     Ok(answers)
 }

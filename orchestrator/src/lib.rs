@@ -28,13 +28,12 @@ pub mod outbox;
 pub mod projection;
 pub mod schedules;
 pub mod start;
+pub mod store;
 pub mod view;
 
 mod canonical;
-mod claims;
 mod execute;
 mod moves;
-mod store;
 mod wakeups;
 
 pub use catalog::Catalog;
@@ -43,4 +42,4 @@ pub use execute::{CHILD_OWNER, Report};
 pub use ids::{CaseId, SagaId};
 pub use projection::{Moved, NoProjection, Projection};
 pub use start::{Prepared, Start, StartError, Started, start_in_tx};
-pub use store::ReadError;
+pub use store::{Postgres, ReadError, Store};

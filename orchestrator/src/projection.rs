@@ -1,10 +1,17 @@
 //! What the business keeps beside the journal: rows of its own that follow from moves, written in the same
 //! transaction.
 
-use crate::{action::Failure, catalog::Known, ids::SagaId, journal::Entry, run::Run, saga::State};
+use crate::{
+    action::Failure,
+    catalog::Known,
+    ids::SagaId,
+    journal::Entry,
+    run::Run,
+    saga::State,
+    store::{Postgres, Store},
+};
 use async_trait::async_trait;
 use serde_json::Value;
-use sqlx::PgConnection;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A move that is being committed.
@@ -53,12 +60,12 @@ impl Moved {
 
 /// Keeps rows of the business in step with moves. May be called again with the same moves after a rollback.
 #[async_trait]
-pub trait Projection: Send + Sync + 'static {
+pub trait Projection<S: Store = Postgres>: Send + Sync + 'static {
     /// Writes what follows from `moves`, in order.
     ///
     /// # Errors
     /// The database's; the whole transaction is then rolled back.
-    async fn apply(&self, tx: &mut PgConnection, moves: &[Moved]) -> Result<(), sqlx::Error>;
+    async fn apply(&self, tx: &mut S::Tx, moves: &[Moved]) -> Result<(), sqlx::Error>;
 }
 
 /// Keeps nothing.
@@ -66,8 +73,8 @@ pub trait Projection: Send + Sync + 'static {
 pub struct NoProjection;
 
 #[async_trait]
-impl Projection for NoProjection {
-    async fn apply(&self, _tx: &mut PgConnection, _moves: &[Moved]) -> Result<(), sqlx::Error> {
+impl<S: Store> Projection<S> for NoProjection {
+    async fn apply(&self, _tx: &mut S::Tx, _moves: &[Moved]) -> Result<(), sqlx::Error> {
         Ok(())
     }
 }

@@ -6,16 +6,13 @@ use crate::{
     group_commit::{CommitError, Work},
     ids::SagaId,
     journal::{Entry, Moment},
-    store::{self, Append},
+    store::{Append, StartKey, Store, Tx},
 };
 use async_trait::async_trait;
 use chrono::Duration;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A saga to be started.
 #[derive(Debug, Clone)]
@@ -128,28 +125,7 @@ impl Prepared {
 /// # Errors
 /// The database's.
 pub async fn start_many_in_tx(tx: &mut PgConnection, prepared: &[&Prepared]) -> Result<Vec<Started>, sqlx::Error> {
-    let now = store::now(tx).await?;
-    let taken = take_keys(tx, prepared).await?;
-    let mut answers = Vec::with_capacity(prepared.len());
-    let mut fresh = Vec::new();
-    for one in prepared {
-        let Some((saga_id, digest)) = taken.get(&(one.start.owner.as_str(), one.start.key.as_str())) else {
-            // it expired between the two statements: the same again finds it free
-            return Err(sqlx::Error::Protocol("a start's key has just expired".into()));
-        };
-        answers.push(if *saga_id == one.saga_id {
-            fresh.push(*one);
-            Started::New(*saga_id)
-        } else if *digest == one.digest {
-            Started::Known(*saga_id)
-        } else {
-            Started::Conflict(*saga_id)
-        });
-    }
-    let appends: Vec<_> = fresh.iter().map(|one| one.first_move(now)).collect();
-    let priorities: Vec<_> = fresh.iter().map(|one| one.start.priority).collect();
-    store::create(tx, &appends, &priorities).await?;
-    Ok(answers)
+    start_many(tx, prepared).await
 }
 
 /// Starts one in the caller's transaction.
@@ -157,53 +133,48 @@ pub async fn start_many_in_tx(tx: &mut PgConnection, prepared: &[&Prepared]) -> 
 /// # Errors
 /// The database's.
 pub async fn start_in_tx(tx: &mut PgConnection, prepared: &Prepared) -> Result<Started, sqlx::Error> {
-    Ok(start_many_in_tx(tx, &[prepared]).await?[0])
+    start(tx, prepared).await
 }
 
-/// Who holds each key now, ours included.
-async fn take_keys<'a>(
-    tx: &mut PgConnection,
-    prepared: &[&'a Prepared],
-) -> Result<HashMap<(&'a str, &'a str), (SagaId, String)>, sqlx::Error> {
-    // in key order, so that two batches cannot wait for each other
-    let mut ordered = prepared.to_vec();
-    ordered.sort_by_key(|one| (&one.start.owner, &one.start.key));
-    let owners: Vec<_> = ordered.iter().map(|one| one.start.owner.clone()).collect();
-    let keys: Vec<_> = ordered.iter().map(|one| one.start.key.clone()).collect();
-    let saga_ids: Vec<_> = ordered.iter().map(|one| one.saga_id.0).collect();
-    let digests: Vec<_> = ordered.iter().map(|one| one.digest.clone()).collect();
-    sqlx::query!(
-        "insert into engine.start_keys (owner, key, saga_id, digest)
-         select * from unnest($1::text[], $2::text[], $3::uuid[], $4::text[])
-         on conflict (owner, key) do nothing",
-        &owners,
-        &keys,
-        &saga_ids,
-        &digests
-    )
-    .execute(&mut *tx)
-    .await?;
-    let rows = sqlx::query!(
-        "select k.owner, k.key, k.saga_id, k.digest
-         from unnest($1::text[], $2::text[]) as asked (owner, key)
-         join engine.start_keys k on k.owner = asked.owner and k.key = asked.key",
-        &owners,
-        &keys
-    )
-    .fetch_all(tx)
-    .await?;
-    let mut holders: HashMap<_, _> =
-        rows.into_iter().map(|row| ((row.owner, row.key), (SagaId(row.saga_id), row.digest))).collect();
-    Ok(prepared
-        .iter()
-        .filter_map(|one| {
-            let (owner, key) = (one.start.owner.as_str(), one.start.key.as_str());
-            holders.remove(&(owner.to_owned(), key.to_owned())).map(|holder| ((owner, key), holder))
-        })
-        .collect())
+/// As [`start_in_tx`], in any store.
+pub(crate) async fn start<T: Tx + ?Sized>(tx: &mut T, prepared: &Prepared) -> Result<Started, sqlx::Error> {
+    Ok(start_many(tx, &[prepared]).await?[0])
+}
+
+async fn start_many<T: Tx + ?Sized>(tx: &mut T, prepared: &[&Prepared]) -> Result<Vec<Started>, sqlx::Error> {
+    let now = tx.now().await?;
+    let keys: Vec<_> = prepared.iter().map(|one| one.key()).collect();
+    let holders = tx.take_keys(&keys).await?;
+    let mut answers = Vec::with_capacity(prepared.len());
+    let mut fresh = Vec::new();
+    for (one, holder) in prepared.iter().zip(holders) {
+        // expired between two statements: the same again finds the key free
+        let holder = holder.ok_or_else(|| sqlx::Error::Protocol("a start's key has just expired".into()))?;
+        answers.push(if holder.saga_id == one.saga_id {
+            fresh.push(*one);
+            Started::New(holder.saga_id)
+        } else if holder.digest == one.digest {
+            Started::Known(holder.saga_id)
+        } else {
+            Started::Conflict(holder.saga_id)
+        });
+    }
+    let appends: Vec<_> = fresh.iter().map(|one| one.first_move(now)).collect();
+    let priorities: Vec<_> = fresh.iter().map(|one| one.start.priority).collect();
+    tx.create(&appends, &priorities).await?;
+    Ok(answers)
 }
 
 impl Prepared {
+    fn key(&self) -> StartKey {
+        StartKey {
+            owner: self.start.owner.clone(),
+            key: self.start.key.clone(),
+            saga_id: self.saga_id,
+            digest: self.digest.clone(),
+        }
+    }
+
     fn first_move(&self, now: Moment) -> Append {
         let starts_at = self.start.starts_at.unwrap_or(now).max(now);
         let deadline_at = self.deadline.and_then(|deadline| Some(starts_at + Duration::from_std(deadline).ok()?));
@@ -231,13 +202,13 @@ pub(crate) struct Starts {
 }
 
 #[async_trait]
-impl Work for Starts {
+impl<S: Store> Work<S> for Starts {
     type Item = Prepared;
     type Answer = Started;
 
-    async fn apply(&self, tx: &mut PgConnection, items: &[Arc<Prepared>]) -> Result<Vec<Started>, sqlx::Error> {
+    async fn apply(&self, tx: &mut S::Tx, items: &[Arc<Prepared>]) -> Result<Vec<Started>, sqlx::Error> {
         let items: Vec<_> = items.iter().map(AsRef::as_ref).collect();
-        start_many_in_tx(tx, &items).await
+        start_many(tx, &items).await
     }
 
     fn committed(&self) {

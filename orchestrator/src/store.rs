@@ -1,244 +1,200 @@
-//! What every move writes, set-based: journal, projection, wake-up, case, in the caller's transaction.
+//! What the engine asks of its store. Production has one, [`Postgres`]; the simulator has another, and one suite
+//! holds both to the same behaviour. That is the only reason for the trait.
+//!
+//! Errors are those of sqlx: what matters of one is whether it passes ([`crate::db::trouble`]).
 
-mod cases;
-mod wake;
+mod append;
+mod postgres;
+
+pub use append::{Append, Row, Schedule};
+pub(crate) use postgres::now;
+pub use postgres::{Postgres, enqueue_in_tx};
 
 use crate::{
     ids::SagaId,
     journal::{Entry, Moment, Recorded},
-    plan::{Next, Turn},
-    run::{Corrupt, Run},
-    saga::State,
+    outbox::{DueMessage, Message},
+    run::Corrupt,
 };
-use chrono::{DateTime, Utc};
+use async_trait::async_trait;
 use serde_json::Value;
-use sqlx::PgConnection;
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::DerefMut};
 use uuid::Uuid;
 
-/// When a saga is looked at next.
+/// A result of the store.
+pub type Stored<T> = Result<T, sqlx::Error>;
+
+/// Where sagas live. Clones share it.
+#[async_trait]
+pub trait Store: Clone + Send + Sync + 'static {
+    /// What is done inside a transaction; what local actions are given.
+    type Tx: Tx + ?Sized;
+    /// An open transaction. Dropped without [`Store::commit`], it is as if it had never been.
+    type Open: DerefMut<Target = Self::Tx> + Send;
+
+    /// Opens a transaction.
+    async fn begin(&self) -> Stored<Self::Open>;
+    /// Makes a transaction durable. After an error that passes, whether it is durable is unknown.
+    async fn commit(&self, tx: Self::Open) -> Stored<()>;
+
+    /// Claims up to `limit` sagas that are due and nobody's, those with higher priority first.
+    async fn claim(&self, worker: &str, limit: usize, lease_secs: i32) -> Stored<Vec<Claim>>;
+    /// Extends the leases of what is held, and tells which of them are still ours.
+    async fn renew(&self, held: &[(SagaId, i64)], lease_secs: i32) -> Stored<Vec<SagaId>>;
+    /// Gives claims back that were not begun: others take them at once.
+    async fn hand_back(&self, held: &[(SagaId, i64)]) -> Stored<()>;
+    /// Gives a claim back that this process cannot run: it is tried again later, perhaps by another release, and
+    /// does not count towards those whose workers died.
+    async fn put_off(&self, claim: &Claim) -> Stored<()>;
+    /// Gives every saga that nobody owes anything, although it is neither finished nor with a person, a wake-up.
+    /// Tells how many there were: more than none is a mistake of ours, mended.
+    async fn sweep(&self) -> Stored<u64>;
+    /// Whole journals, and the store's time.
+    async fn journals(&self, sagas: &[SagaId]) -> Stored<(Journals, Moment)>;
+
+    /// What is stored as a version of a definition.
+    async fn definition(&self, name: &str, version: i32) -> Stored<Option<StoredDefinition>>;
+    /// The version that new sagas use.
+    async fn active_version(&self, name: &str) -> Stored<Option<i32>>;
+
+    /// Takes up to `limit` messages that are due; while they are being delivered nobody else takes them.
+    async fn due_messages(&self, limit: i64) -> Stored<Vec<DueMessage>>;
+    /// Forgets messages that have arrived.
+    async fn delivered(&self, messages: &[Uuid]) -> Stored<()>;
+    /// Has a message delivered again later, or, after too many attempts, kept for a person.
+    async fn postpone(&self, message: &DueMessage, error: &str) -> Stored<()>;
+
+    /// Tells other processes that there is work to be claimed. A hint: it may be lost or come twice.
+    async fn announce(&self) -> Stored<()>;
+    /// Calls `hint` for every announcement of another process, until listening is interrupted.
+    async fn listen(&self, hint: &(dyn Fn() + Send + Sync)) -> Stored<()>;
+}
+
+/// What is done inside a transaction.
+#[async_trait]
+pub trait Tx: Send {
+    /// The store's time.
+    async fn now(&mut self) -> Stored<Moment>;
+
+    /// Locks the wake-ups of sagas, in one order, and tells whose claims they are.
+    async fn lock_claims(&mut self, sagas: &[SagaId]) -> Stored<HashMap<SagaId, Option<i64>>>;
+    /// Locks one saga with its wake-up, in the order in which [`Tx::lock_claims`] does.
+    async fn lock_saga(&mut self, saga: SagaId) -> Stored<()>;
+    /// What has been appended to each saga behind the `seq` that is given for it, where anything was.
+    async fn news(&mut self, seen: &[(SagaId, i64)]) -> Stored<Journals>;
+    /// What each saga's journal has behind the `seq` that is given for it.
+    async fn journals_after(&mut self, after: &[(SagaId, i64)]) -> Stored<Journals>;
+    /// Writes moves of sagas that exist. The caller has locked them and knows that no `seq` is taken.
+    async fn append(&mut self, appends: &[Append], lease_secs: i32) -> Stored<()>;
+
+    /// Takes start keys that are free, and tells who holds each: none where it has just expired.
+    async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<Vec<Option<KeyHolder>>>;
+    /// Creates the projections and wake-ups of new sagas, each with its priority. Doing it again does nothing: the
+    /// saga may have gone on meanwhile, and may not need a wake-up any more.
+    async fn create(&mut self, appends: &[Append], priorities: &[i16]) -> Stored<()>;
+
+    /// Has `parent` told of the end of `child`, unless that has come already: then it answers true.
+    async fn wait_for_end(&mut self, child: SagaId, parent: SagaId, key: &str) -> Stored<bool>;
+    /// Forgets and tells who waits for the ends of these.
+    async fn take_waiters(&mut self, ended: &[SagaId]) -> Stored<Vec<Waiter>>;
+    /// Writes messages.
+    async fn enqueue(&mut self, messages: &[Message]) -> Stored<()>;
+
+    /// The `seq` that the same act, by the same person on the same knowledge, has come to before.
+    async fn act_done(&mut self, act: &ActRow<'_>) -> Stored<Option<i64>>;
+    /// Adds to the append-only record of what people did and were refused.
+    async fn record_act(&mut self, act: &ActRow<'_>, outcome: &str, detail: &Value) -> Stored<()>;
+
+    /// Begins what can be undone by itself.
+    async fn save(&mut self) -> Stored<()>;
+    /// Keeps what was done since [`Tx::save`].
+    async fn keep(&mut self) -> Stored<()>;
+    /// Undoes what was done since [`Tx::save`].
+    async fn undo(&mut self) -> Stored<()>;
+}
+
+/// A saga that is ours until the lease ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Schedule {
-    /// The claim stays: the next step follows at once.
-    Keep,
-    /// The claim stays, in the middle of a call. This is no progress: a call that kills its worker every time
-    /// gets here every time.
-    InCall,
-    /// The claim ends; a worker takes it at this time, or when something wakes it.
-    Wake(Option<Moment>),
-    /// A person or a signal has moved it: whoever has the claim keeps it, and it is looked at at once.
-    Nudge,
-    /// Nobody owes it anything.
-    Rest,
+pub struct Claim {
+    /// The saga.
+    pub saga_id: SagaId,
+    /// The fence: every claim has another one.
+    pub token: i64,
+    /// Claims since the journal last grew, this one included.
+    pub claims: i32,
 }
 
-/// One move, ready to be written.
+/// The entries of one saga with the moves that wrote them.
+pub type Written = (Recorded, Uuid);
+
+/// The entries of several sagas; of each, why they do not read if they do not.
+pub type Journals = HashMap<SagaId, Result<Vec<Written>, ReadError>>;
+
+/// A definition as it is stored.
 #[derive(Debug, Clone)]
-pub(crate) struct Append {
-    pub(crate) move_id: Uuid,
-    pub(crate) at: Moment,
-    pub(crate) entries: Vec<Entry>,
-    /// After the entries.
-    pub(crate) run: Run,
-    pub(crate) row: Row,
-    pub(crate) schedule: Schedule,
-    /// Something was answered: its claims are counted anew.
-    pub(crate) progress: bool,
+pub struct StoredDefinition {
+    /// What it says.
+    pub document: Value,
+    /// What a person wrote.
+    pub source: String,
+    /// The document's digest.
+    pub digest: String,
+    /// When it came here.
+    pub created_at: Moment,
+    /// Who or what brought it.
+    pub created_by: String,
 }
 
-/// What lists show beside the state.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) step: Option<String>,
-    pub(crate) waiting_on: &'static str,
-    pub(crate) reason: Option<String>,
+/// A key under which a saga is to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartKey {
+    /// Whose key it is.
+    pub owner: String,
+    /// The key.
+    pub key: String,
+    /// The saga, if the key is free.
+    pub saga_id: SagaId,
+    /// Of what is started.
+    pub digest: String,
 }
 
-impl Append {
-    /// The first move of a saga.
-    pub(crate) fn start(saga_id: SagaId, at: Moment, step: Option<String>, entry: Entry) -> Self {
-        let Entry::Started { starts_at, .. } = &entry else { unreachable!("a saga begins with its start") };
-        let starts_at = *starts_at;
-        let recorded = Recorded { seq: 1, at, entry: entry.clone() };
-        let run = Run::replay(saga_id, &[recorded]).unwrap_or_else(|_| unreachable!("a lone start always replays"));
-        let waiting_on = if starts_at > at { "timer" } else { "worker" };
-        Self {
-            move_id: saga_id.0,
-            at,
-            entries: vec![entry],
-            run,
-            row: Row { step, waiting_on, reason: None },
-            schedule: Schedule::Wake(Some(starts_at)),
-            progress: true,
-        }
-    }
-
-    fn first_seq(&self) -> i64 {
-        self.run.seq - i64::try_from(self.entries.len()).unwrap_or(i64::MAX) + 1
-    }
+/// Who holds a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// The saga that it stands for.
+    pub saga_id: SagaId,
+    /// Of what was started with it.
+    pub digest: String,
 }
 
-impl Row {
-    /// What to show of a saga that stands at `step` and whose next thing is `next`.
-    pub(crate) fn of(run: &Run, next: &Next, step: Option<String>, name: impl Fn(usize) -> String) -> Self {
-        let row = |step, waiting_on, reason| Self { step, waiting_on, reason };
-        match next {
-            Next::Run(due) => row(Some(name(due.step)), "worker", None),
-            Next::Probe(due) => {
-                row(Some(name(due.step)), "gateway", Some("what became of a call that is in doubt".to_owned()))
-            }
-            Next::Sleep(sleep) => {
-                let turn = match sleep.turn {
-                    Turn::Timer => "timer",
-                    Turn::Signal => "signal",
-                    Turn::Gateway => "gateway",
-                };
-                row(step, turn, Some(sleep.reason.clone()))
-            }
-            Next::Rest if run.state == State::Stuck => {
-                let stuck = run.stuck.as_ref();
-                let reason = stuck.map(|stuck| stuck.failure.message.clone());
-                row(stuck.and_then(|stuck| stuck.step.clone()), "person", reason)
-            }
-            Next::Rest if run.state == State::Paused => row(step, "person", None),
-            Next::Decide(_) => row(step, "worker", None),
-            Next::Rest => row(step, "nothing", None),
-        }
-    }
+/// A saga that waits for another one's end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiter {
+    /// The one that ends.
+    pub child: SagaId,
+    /// The one that waits.
+    pub parent: SagaId,
+    /// The key under which it had the other one started.
+    pub key: String,
 }
 
-/// The database's time, of the transaction's beginning.
-pub(crate) async fn now(tx: &mut PgConnection) -> Result<Moment, sqlx::Error> {
-    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(tx).await
-}
-
-/// Creates the projections and wake-ups of new sagas, each with its priority. Doing it again does nothing: the saga
-/// may have gone on meanwhile, and may not need a wake-up any more.
-pub(crate) async fn create(tx: &mut PgConnection, appends: &[Append], priorities: &[i16]) -> Result<(), sqlx::Error> {
-    if appends.is_empty() {
-        return Ok(());
-    }
-    insert_entries(tx, appends).await?;
-    let runs = || appends.iter().map(|append| &append.run);
-    let created = sqlx::query_scalar!(
-        "insert into engine.sagas (saga_id, definition, version, state, step, seq, waiting_on, priority, tags,
-                                   parent_id, starts_at, deadline_at, created_at, updated_at)
-         select saga_id, definition, version, 'running', step, 1, waiting_on, priority, tags,
-                parent_id, starts_at, deadline_at, created_at, created_at
-         from unnest($1::uuid[], $2::text[], $3::int4[], $4::text[], $5::text[], $6::int2[], $7::jsonb[],
-                     $8::uuid[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
-              as s (saga_id, definition, version, step, waiting_on, priority, tags, parent_id, starts_at,
-                    deadline_at, created_at)
-         on conflict (saga_id) do nothing
-         returning saga_id",
-        &runs().map(|run| run.saga_id.0).collect::<Vec<_>>(),
-        &runs().map(|run| run.definition.clone()).collect::<Vec<_>>(),
-        &runs().map(|run| run.version).collect::<Vec<_>>(),
-        &appends.iter().map(|append| append.row.step.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &appends.iter().map(|append| append.row.waiting_on.to_owned()).collect::<Vec<_>>(),
-        priorities,
-        &runs().map(|run| serde_json::json!(run.tags)).collect::<Vec<_>>(),
-        &runs().map(|run| run.parent.map(|parent| parent.0)).collect::<Vec<_>>() as &[Option<Uuid>],
-        &runs().map(|run| run.starts_at).collect::<Vec<_>>(),
-        &runs().map(|run| run.deadline_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
-        &runs().map(|run| run.created_at).collect::<Vec<_>>(),
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "insert into engine.ready (saga_id, priority, wake_at)
-         select saga_id, priority, starts_at from engine.sagas where saga_id = any($1::uuid[])",
-        &created,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Writes moves of sagas that exist. The caller has locked their wake-ups and knows that no `seq` is taken.
-pub(crate) async fn append(tx: &mut PgConnection, appends: &[Append], lease_secs: i32) -> Result<(), sqlx::Error> {
-    if appends.is_empty() {
-        return Ok(());
-    }
-    insert_entries(tx, appends).await?;
-    update_sagas(tx, appends).await?;
-    wake::schedule(tx, appends, lease_secs).await?;
-    cases::open(tx, appends).await?;
-    cases::close(tx, appends).await
-}
-
-async fn insert_entries(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
-    let mut saga_ids = Vec::new();
-    let mut seqs = Vec::new();
-    let (mut ats, mut kinds, mut steps) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut attempts, mut entries, mut move_ids) = (Vec::new(), Vec::<Value>::new(), Vec::new());
-    for append in appends {
-        for (seq, entry) in (append.first_seq()..).zip(&append.entries) {
-            saga_ids.push(append.run.saga_id.0);
-            seqs.push(seq);
-            ats.push(append.at);
-            kinds.push(entry.kind().to_owned());
-            steps.push(entry.step().map(str::to_owned));
-            attempts.push(entry.attempt().and_then(|attempt| i32::try_from(attempt).ok()));
-            entries.push(serde_json::json!(entry));
-            move_ids.push(append.move_id);
-        }
-    }
-    sqlx::query!(
-        "insert into engine.journal (saga_id, seq, at, kind, step, attempt, entry, move_id)
-         select * from unnest($1::uuid[], $2::int8[], $3::timestamptz[], $4::text[], $5::text[], $6::int4[],
-                              $7::jsonb[], $8::uuid[])
-         on conflict (saga_id, seq) do nothing",
-        &saga_ids,
-        &seqs,
-        &ats,
-        &kinds,
-        &steps as &[Option<String>],
-        &attempts as &[Option<i32>],
-        &entries,
-        &move_ids,
-    )
-    .execute(tx)
-    .await
-    .and_then(|done| expect_rows(done.rows_affected(), seqs.len(), appends))
-}
-
-/// Fewer rows than entries means that a `seq` was taken, except where a start is written again.
-fn expect_rows(written: u64, wanted: usize, appends: &[Append]) -> Result<(), sqlx::Error> {
-    let again = appends.iter().all(|append| append.run.seq == 1);
-    if usize::try_from(written).is_ok_and(|written| written == wanted) || again {
-        return Ok(());
-    }
-    Err(sqlx::Error::Protocol("a seq was taken while its saga's wake-up was locked".into()))
-}
-
-async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
-    let runs = || appends.iter().map(|append| &append.run);
-    let failure = |run: &Run| {
-        let stuck = run.stuck.as_ref().map(|stuck| stuck.failure.code.clone());
-        stuck.or_else(|| run.cause.as_ref().map(|cause| cause.code.clone()))
-    };
-    sqlx::query!(
-        "update engine.sagas s set
-             state = m.state, step = m.step, seq = m.seq, waiting_on = m.waiting_on, wait_reason = m.reason,
-             failure_code = m.failure, updated_at = m.at, finished_at = case when m.finished then m.at end
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::text[], $7::text[],
-                     $8::timestamptz[], $9::bool[])
-              as m (saga_id, state, step, seq, waiting_on, reason, failure, at, finished)
-         where s.saga_id = m.saga_id and s.saga_id = any($1::uuid[])",
-        &runs().map(|run| run.saga_id.0).collect::<Vec<_>>(),
-        &runs().map(|run| run.state.as_str().to_owned()).collect::<Vec<_>>(),
-        &appends.iter().map(|append| append.row.step.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &runs().map(|run| run.seq).collect::<Vec<_>>(),
-        &appends.iter().map(|append| append.row.waiting_on.to_owned()).collect::<Vec<_>>(),
-        &appends.iter().map(|append| append.row.reason.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &runs().map(failure).collect::<Vec<_>>() as &[Option<String>],
-        &appends.iter().map(|append| append.at).collect::<Vec<_>>(),
-        &runs().map(|run| run.state.is_finished()).collect::<Vec<_>>(),
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+/// A person's act, for the record.
+#[derive(Debug, Clone, Copy)]
+pub struct ActRow<'a> {
+    /// Who.
+    pub actor: &'a str,
+    /// What.
+    pub act: &'a str,
+    /// On which saga.
+    pub saga_id: SagaId,
+    /// The last entry that the person saw.
+    pub seq: i64,
+    /// Of everything else that was asked for.
+    pub digest: &'a str,
+    /// Why, in the person's words.
+    pub reason: &'a str,
+    /// From where.
+    pub address: Option<&'a str>,
 }
 
 /// A journal that could not be read.
@@ -262,56 +218,31 @@ pub enum ReadError {
     Corrupt(#[from] Corrupt),
 }
 
-/// The entries of one saga after `seq`, with the moves that wrote them.
-pub(crate) type Written = (Recorded, Uuid);
-
-/// The journals of several sagas, each from behind the `seq` that is given for it.
-pub(crate) async fn journals_after(
-    tx: &mut PgConnection,
-    after: &[(SagaId, i64)],
-) -> Result<HashMap<SagaId, Result<Vec<Written>, ReadError>>, sqlx::Error> {
-    let saga_ids: Vec<_> = after.iter().map(|(saga_id, _)| saga_id.0).collect();
-    let seqs: Vec<_> = after.iter().map(|(_, seq)| *seq).collect();
-    let rows = sqlx::query!(
-        r#"select j.saga_id, j.seq, j.at, j.entry, j.move_id
-           from engine.journal j
-           join unnest($1::uuid[], $2::int8[]) as m (saga_id, seq) on j.saga_id = m.saga_id and j.seq > m.seq
-           where j.saga_id = any($1::uuid[])
-           order by j.saga_id, j.seq"#,
-        &saga_ids,
-        &seqs
-    )
-    .fetch_all(tx)
-    .await?;
-    let mut journals: HashMap<SagaId, Result<Vec<Written>, ReadError>> =
-        after.iter().map(|(saga_id, _)| (*saga_id, Ok(Vec::new()))).collect();
-    for row in rows {
-        let saga_id = SagaId(row.saga_id);
-        let Some(journal) = journals.get_mut(&saga_id) else { continue };
-        match serde_json::from_value(row.entry) {
-            Ok(entry) => {
-                if let Ok(entries) = journal {
-                    entries.push((Recorded { seq: row.seq, at: row.at, entry }, row.move_id));
-                }
+/// Sorts rows of a journal to their sagas, which are all in `journals` already.
+pub(crate) fn collect(journals: &mut Journals, saga_id: SagaId, seq: i64, at: Moment, entry: Value, move_id: Uuid) {
+    let Some(journal) = journals.get_mut(&saga_id) else { return };
+    match serde_json::from_value::<Entry>(entry) {
+        Ok(entry) => {
+            if let Ok(entries) = journal {
+                entries.push((Recorded { seq, at, entry }, move_id));
             }
-            Err(source) => *journal = Err(ReadError::Entry { saga_id, seq: row.seq, source }),
         }
+        Err(source) => *journal = Err(ReadError::Entry { saga_id, seq, source }),
     }
-    Ok(journals)
 }
 
 /// One whole journal.
-pub(crate) async fn journal(tx: &mut PgConnection, saga_id: SagaId) -> Result<Vec<Recorded>, ReadError> {
+pub(crate) async fn journal<T: Tx + ?Sized>(tx: &mut T, saga_id: SagaId) -> Result<Vec<Recorded>, ReadError> {
     journal_after(tx, saga_id, 0).await
 }
 
 /// What one journal has behind `seq`.
-pub(crate) async fn journal_after(
-    tx: &mut PgConnection,
+pub(crate) async fn journal_after<T: Tx + ?Sized>(
+    tx: &mut T,
     saga_id: SagaId,
     seq: i64,
 ) -> Result<Vec<Recorded>, ReadError> {
-    let mut journals = journals_after(tx, &[(saga_id, seq)]).await?;
+    let mut journals = tx.journals_after(&[(saga_id, seq)]).await?;
     let written = journals.remove(&saga_id).unwrap_or_else(|| Ok(Vec::new()))?;
     Ok(written.into_iter().map(|(recorded, _)| recorded).collect())
 }

@@ -92,7 +92,7 @@ impl Engine {
     /// [`ReadError`] when the database or the journal cannot be read.
     pub async fn saga(&self, saga_id: SagaId) -> Result<Option<SagaView>, ReadError> {
         let mut connection = self.pool().acquire().await?;
-        let journal = store::journal(&mut connection, saga_id).await?;
+        let journal = store::journal(&mut *connection, saga_id).await?;
         let Some(listed) = list::one(&mut connection, saga_id).await? else { return Ok(None) };
         if journal.is_empty() {
             return Ok(None);

@@ -1,11 +1,11 @@
 //! The one list of what definitions may name.
 
 use super::{Answer, Call, ExternalAction, Halt, LocalAction, Notebook, Probe, Probed};
+use crate::store::{Postgres, Store};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use sqlx::PgConnection;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Two things were registered under one name.
@@ -24,9 +24,24 @@ pub trait AnyExternal: Send + Sync {
 
 /// A local action without its types.
 #[async_trait]
-pub trait AnyLocal: Send + Sync {
+pub trait AnyLocal<S: Store = Postgres>: Send + Sync {
     /// See [`LocalAction::run`].
-    async fn run(&self, tx: &mut PgConnection, call: &Call, input: Value) -> Answer<Value>;
+    async fn run(&self, tx: &mut S::Tx, call: &Call, input: Value) -> Answer<Value>;
+    /// See [`LocalAction::SET_BASED`].
+    fn is_set_based(&self) -> bool {
+        false
+    }
+    /// See [`LocalAction::run_set`].
+    ///
+    /// # Errors
+    /// The database's.
+    async fn run_set(&self, tx: &mut S::Tx, calls: &[(&Call, &Value)]) -> Result<Vec<Answer<Value>>, sqlx::Error> {
+        let mut answers = Vec::with_capacity(calls.len());
+        for (call, input) in calls {
+            answers.push(self.run(tx, call, (*input).clone()).await);
+        }
+        Ok(answers)
+    }
 }
 
 /// A probe without its types.
@@ -38,20 +53,20 @@ pub trait AnyProbe: Send + Sync {
 
 /// What stands behind a name.
 #[derive(Clone)]
-pub enum Erased {
+pub enum Erased<S: Store = Postgres> {
     /// Talks to somebody else.
     External(Arc<dyn AnyExternal>),
     /// Runs in the transaction of its move.
-    Local(Arc<dyn AnyLocal>),
+    Local(Arc<dyn AnyLocal<S>>),
     /// Asks what became of a call.
     Probe(Arc<dyn AnyProbe>),
 }
 
 /// A registered name with what a validator needs to know of it.
 #[derive(Clone)]
-pub struct Registered {
+pub struct Registered<S: Store = Postgres> {
     /// The code.
-    pub erased: Erased,
+    pub erased: Erased<S>,
     /// Moves money.
     pub money: bool,
     /// JSON Schema of its input.
@@ -61,12 +76,18 @@ pub struct Registered {
 }
 
 /// Everything that definitions may name, by name.
-#[derive(Clone, Default)]
-pub struct Registry {
-    entries: BTreeMap<&'static str, Registered>,
+#[derive(Clone)]
+pub struct Registry<S: Store = Postgres> {
+    entries: BTreeMap<&'static str, Registered<S>>,
 }
 
-impl Registry {
+impl<S: Store> Default for Registry<S> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new() }
+    }
+}
+
+impl<S: Store> Registry<S> {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
@@ -85,7 +106,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError`] when the name is taken.
-    pub fn local<A: LocalAction>(&mut self, action: A) -> Result<&mut Self, RegistryError> {
+    pub fn local<A: LocalAction<S>>(&mut self, action: A) -> Result<&mut Self, RegistryError> {
         self.add::<A::Input, A::Output>(A::NAME, false, Erased::Local(Arc::new(Typed(action))))
     }
 
@@ -101,7 +122,7 @@ impl Registry {
         &mut self,
         name: &'static str,
         money: bool,
-        erased: Erased,
+        erased: Erased<S>,
     ) -> Result<&mut Self, RegistryError> {
         let registered = Registered { erased, money, input: schema_of::<I>(), output: schema_of::<O>() };
         match self.entries.insert(name, registered) {
@@ -112,21 +133,21 @@ impl Registry {
 
     /// What is registered under `name`.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Registered> {
+    pub fn get(&self, name: &str) -> Option<&Registered<S>> {
         self.entries.get(name)
     }
 
     /// The same names with other code behind them: how tests make steps fail.
     #[must_use]
-    pub fn map(&self, with: impl Fn(&'static str, &Erased) -> Erased) -> Self {
-        let wrapped = |(name, registered): (&&'static str, &Registered)| {
+    pub fn map(&self, with: impl Fn(&'static str, &Erased<S>) -> Erased<S>) -> Self {
+        let wrapped = |(name, registered): (&&'static str, &Registered<S>)| {
             (*name, Registered { erased: with(name, &registered.erased), ..registered.clone() })
         };
         Self { entries: self.entries.iter().map(wrapped).collect() }
     }
 
     /// All names with what stands behind them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Registered)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Registered<S>)> {
         self.entries.iter().map(|(name, registered)| (*name, registered))
     }
 }
@@ -156,9 +177,25 @@ impl<A: ExternalAction> AnyExternal for Typed<A> {
 }
 
 #[async_trait]
-impl<A: LocalAction> AnyLocal for Typed<A> {
-    async fn run(&self, tx: &mut PgConnection, call: &Call, input: Value) -> Answer<Value> {
+impl<S: Store, A: LocalAction<S>> AnyLocal<S> for Typed<A> {
+    async fn run(&self, tx: &mut S::Tx, call: &Call, input: Value) -> Answer<Value> {
         self.0.run(tx, call, read(input)?).await.and_then(write)
+    }
+
+    fn is_set_based(&self) -> bool {
+        A::SET_BASED
+    }
+
+    async fn run_set(&self, tx: &mut S::Tx, calls: &[(&Call, &Value)]) -> Result<Vec<Answer<Value>>, sqlx::Error> {
+        let mut answers: Vec<Option<Answer<Value>>> = Vec::with_capacity(calls.len());
+        let mut readable = Vec::with_capacity(calls.len());
+        for (call, input) in calls {
+            let input = read((*input).clone());
+            answers.push(input.as_ref().err().cloned().map(Err));
+            readable.extend(input.ok().map(|input| (*call, input)));
+        }
+        let mut given = self.0.run_set(tx, readable).await?.into_iter().map(|answer| answer.and_then(write));
+        Ok(answers.into_iter().filter_map(|unread| unread.or_else(|| given.next())).collect())
     }
 }
 

@@ -62,7 +62,7 @@ impl Catalog {
     /// [`ApplyError::Invalid`] with every mistake.
     pub async fn apply(&self, yaml: &str, by: &str) -> Result<Applied, ApplyError> {
         let definition = Definition::read(yaml, self.registry()).map_err(ApplyError::Invalid)?;
-        let mut tx = self.0.pool.begin().await?;
+        let mut tx = self.0.store.pool().begin().await?;
         let applied = add(&mut tx, &definition, yaml, by).await?;
         if applied.new {
             let reason = format!("digest {}", applied.digest);
@@ -99,7 +99,7 @@ impl Catalog {
             definitions.push((definition, *yaml));
         }
         for (definition, yaml) in &definitions {
-            let mut tx = self.0.pool.begin().await?;
+            let mut tx = self.0.store.pool().begin().await?;
             let applied = add(&mut tx, definition, yaml, BINARY).await?;
             let activated = activate_brought(&mut tx, &applied).await?;
             tx.commit().await?;
@@ -127,7 +127,7 @@ impl Catalog {
         if let Err(mistakes) = Definition::read(&known.source, self.registry()) {
             return Err(ActivateError::Invalid { name: name.to_owned(), version, mistakes });
         }
-        let mut tx = self.0.pool.begin().await?;
+        let mut tx = self.0.store.pool().begin().await?;
         sqlx::query!(
             "insert into engine.active_definitions (name, version, chosen_by, reason) values ($1, $2, $3, $4)
              on conflict (name) do update
@@ -157,7 +157,7 @@ impl Catalog {
                from engine.definitions d left join engine.active_definitions a using (name)
                order by d.name, d.version"#
         )
-        .fetch_all(&self.0.pool)
+        .fetch_all(self.0.store.pool())
         .await?;
         let mut listed: Vec<Listed> = Vec::new();
         for row in rows {
@@ -204,7 +204,7 @@ impl Catalog {
                                (select max(version) from engine.definitions where name = $1)) as version"#,
             name
         )
-        .fetch_one(&self.0.pool)
+        .fetch_one(self.0.store.pool())
         .await?;
         match chosen {
             Some(version) => self.get(name, version).await,

@@ -8,15 +8,14 @@ use super::{
     tree::{Entry, Kind, Node},
     units::{did_you_mean, short},
 };
-use crate::action::Registered;
 use serde_json::Value;
 
 /// What is known while the inputs of a draft's steps are checked.
 pub(super) struct Inputs<'a> {
     /// The steps.
     pub(super) draft: &'a Draft<'a>,
-    /// What stands behind each step's action.
-    pub(super) actions: &'a [Option<&'a Registered>],
+    /// The schema of what each step's action gives, where there is such an action.
+    pub(super) outputs: &'a [Option<&'a Value>],
     /// The schema of the saga's input.
     pub(super) saga_input: &'a Value,
 }
@@ -97,7 +96,7 @@ impl<'a> Inputs<'a> {
         match found {
             None => Err(format!("there is no step `{}`{}", short(step), did_you_mean(step, names()))),
             Some(found) if found >= index => Err(format!("step `{step}` has no output yet: it is not before this one")),
-            Some(found) => Ok(self.actions[found].map(|action| Place::whole(&action.output))),
+            Some(found) => Ok(self.outputs[found].map(Place::whole)),
         }
     }
 

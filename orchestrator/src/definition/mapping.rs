@@ -74,7 +74,7 @@ mod tests {
     use crate::{action::Registry, definition::Definition, demo};
 
     fn step(input: &str) -> Step {
-        let mut registry = Registry::new();
+        let mut registry: Registry = Registry::new();
         demo::register(&mut registry).unwrap();
         let yaml = format!(
             "saga: s\nsteps:\n  - {{ step: a, action: demo.echo, compensation: demo.undo }}\n  - {{ step: b, action: demo.echo{input} }}\n"

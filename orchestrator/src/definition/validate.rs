@@ -7,7 +7,10 @@ use super::{
     schema,
     units::{did_you_mean, short, show},
 };
-use crate::action::{Erased, Registered, Registry};
+use crate::{
+    action::{Erased, Registered, Registry},
+    store::Store,
+};
 use serde_json::json;
 
 /// What a name is used as.
@@ -19,7 +22,7 @@ enum Role {
 }
 
 /// Reports everything in a draft that breaks a rule.
-pub(super) fn check(draft: &Draft<'_>, registry: &Registry, mistakes: &mut Vec<Mistake>) {
+pub(super) fn check<S: Store>(draft: &Draft<'_>, registry: &Registry<S>, mistakes: &mut Vec<Mistake>) {
     let mut rules = Rules { draft, registry, mistakes };
     let input_is_usable = rules.check_schema();
     rules.check_names();
@@ -28,9 +31,9 @@ pub(super) fn check(draft: &Draft<'_>, registry: &Registry, mistakes: &mut Vec<M
     rules.check_registered(input_is_usable);
 }
 
-struct Rules<'a, 'm> {
+struct Rules<'a, 'm, S: Store> {
     draft: &'a Draft<'a>,
-    registry: &'a Registry,
+    registry: &'a Registry<S>,
     mistakes: &'m mut Vec<Mistake>,
 }
 
@@ -42,7 +45,7 @@ fn called(index: usize, step: &DraftStep<'_>) -> String {
     }
 }
 
-impl<'a> Rules<'a, '_> {
+impl<'a, S: Store> Rules<'a, '_, S> {
     fn report(&mut self, line: usize, message: impl Into<String>) {
         self.mistakes.push(Mistake { line, message: message.into() });
     }
@@ -134,7 +137,8 @@ impl<'a> Rules<'a, '_> {
         let draft = self.draft;
         let actions: Vec<_> =
             draft.steps.iter().map(|step| self.registered(step.action.as_ref()?, Role::Action)).collect();
-        let inputs = Inputs { draft, actions: &actions, saga_input: &saga_input };
+        let outputs: Vec<_> = actions.iter().map(|action| action.map(|action| &action.output)).collect();
+        let inputs = Inputs { draft, outputs: &outputs, saga_input: &saga_input };
         for (index, step) in draft.steps.iter().enumerate() {
             inputs.check_paths(index, step, self.mistakes);
             let compensation = step.compensation.as_ref().and_then(|compensation| compensation.value.action.as_ref());
@@ -155,8 +159,8 @@ impl<'a> Rules<'a, '_> {
         }
     }
 
-    fn registered(&mut self, name: &Located<String>, role: Role) -> Option<&'a Registered> {
-        let is_probe = |registered: &Registered| matches!(registered.erased, Erased::Probe(_));
+    fn registered(&mut self, name: &Located<String>, role: Role) -> Option<&'a Registered<S>> {
+        let is_probe = |registered: &Registered<S>| matches!(registered.erased, Erased::Probe(_));
         let Located { line, value: name } = name;
         let shown = short(name);
         match self.registry.get(name) {

@@ -1,7 +1,12 @@
 //! The claims that this process holds: taken, kept alive and given back.
 
 use super::{Claimed, Engine};
-use crate::{catalog::Known, claims, ids::SagaId, run::Run, store};
+use crate::{
+    catalog::Known,
+    ids::SagaId,
+    run::Run,
+    store::{ReadError, Store, Written},
+};
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -82,22 +87,19 @@ impl Holds {
     }
 }
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Claims up to `limit` sagas that are due.
     ///
     /// # Errors
     /// The database's. What was claimed is then free again when its lease ends.
     pub async fn claim(&self, worker: &str, limit: usize) -> Result<Vec<Claimed>, sqlx::Error> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = claims::claim(&self.0.pool, worker, limit, self.0.lease_secs).await?;
+        let rows = self.0.store.claim(worker, limit, self.0.lease_secs).await?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.0.pool.acquire().await?;
-        self.0.clock.set(store::now(&mut connection).await?);
-        let wanted: Vec<_> = rows.iter().map(|row| (row.saga_id, 0)).collect();
-        let mut journals = store::journals_after(&mut connection, &wanted).await?;
-        drop(connection);
+        let sagas: Vec<_> = rows.iter().map(|row| row.saga_id).collect();
+        let (mut journals, now) = self.0.store.journals(&sagas).await?;
+        self.0.clock.set(now);
         let mut claimed = Vec::with_capacity(rows.len());
         for row in rows {
             let journal = journals.remove(&row.saga_id).unwrap_or_else(|| Ok(Vec::new()));
@@ -111,7 +113,7 @@ impl Engine {
                     tracing::error!(
                         saga.id = %row.saga_id, error = %error, "Saga {} cannot be run here: {error}", row.saga_id
                     );
-                    claims::put_off(&self.0.pool, &row).await?;
+                    self.0.store.put_off(&row).await?;
                 }
             }
         }
@@ -121,7 +123,7 @@ impl Engine {
     async fn read(
         &self,
         saga_id: SagaId,
-        journal: Result<Vec<store::Written>, store::ReadError>,
+        journal: Result<Vec<Written>, ReadError>,
     ) -> Result<(Run, Arc<Known>), anyhow::Error> {
         let journal: Vec<_> = journal?.into_iter().map(|(recorded, _)| recorded).collect();
         let run = Run::replay(saga_id, &journal)?;
@@ -146,7 +148,7 @@ impl Engine {
         if held.is_empty() {
             return Ok(());
         }
-        let ours: HashSet<_> = claims::renew(&self.0.pool, &held, self.0.lease_secs).await?.into_iter().collect();
+        let ours: HashSet<_> = self.0.store.renew(&held, self.0.lease_secs).await?.into_iter().collect();
         for (saga_id, token) in held.into_iter().filter(|(saga_id, _)| !ours.contains(saga_id)) {
             self.0.holds.lose(saga_id, token);
         }
@@ -160,7 +162,7 @@ impl Engine {
     pub async fn hand_back(&self, claimed: Vec<Claimed>) -> Result<(), sqlx::Error> {
         let held: Vec<_> = claimed.iter().map(|one| (one.saga_id(), one.token)).collect();
         claimed.iter().for_each(|one| self.let_go(one));
-        claims::hand_back(&self.0.pool, &held).await
+        self.0.store.hand_back(&held).await
     }
 
     /// Gives everything back that this process still holds: what was in the middle of a call is then in doubt, and
@@ -169,6 +171,6 @@ impl Engine {
     /// # Errors
     /// The database's; the claims then end with their leases.
     pub async fn hand_back_all(&self) -> Result<(), sqlx::Error> {
-        claims::hand_back(&self.0.pool, &self.0.holds.take_all()).await
+        self.0.store.hand_back(&self.0.holds.take_all()).await
     }
 }

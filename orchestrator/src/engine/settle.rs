@@ -6,20 +6,21 @@ use crate::{
     catalog::Known,
     execute::Report,
     group_commit::CommitError,
-    ids::fresh_uuid,
     moves::{Move, Outcome, What},
     plan::Next,
     run::Run,
+    store::Store,
 };
 use std::{sync::Arc, time::Duration};
+use uuid::Uuid;
 
 /// Between two tries to record a move while the database is away.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 
-impl Engine {
+impl<S: Store> Engine<S> {
     /// Records what an attempt came to, and with it all decisions that follow. Waits out an absent database: an
     /// answer of the outside world is never dropped while the claim is ours.
-    pub async fn settle(&self, mut claimed: Claimed, report: Report) -> Settled {
+    pub async fn settle(&self, mut claimed: Claimed, report: Report<S>) -> Settled {
         if report.superseded {
             self.let_go(&claimed);
             return Settled::Superseded;
@@ -52,14 +53,14 @@ impl Engine {
         }
     }
 
-    async fn commit_report(&self, report: Report, claimed: &Claimed) -> Outcome {
+    async fn commit_report(&self, report: Report<S>, claimed: &Claimed) -> Outcome {
         let of = self.move_of(&claimed.run, claimed.token, &claimed.known, report.what);
         let may_continue = claimed.steps < STEPS_PER_CLAIM_MAX;
         self.commit(Move { child: report.child, may_continue, ..of }, claimed).await
     }
 
     /// Submits a move until its fate is known or the claim is lost.
-    async fn commit(&self, of: Move, claimed: &Claimed) -> Outcome {
+    async fn commit(&self, of: Move<S>, claimed: &Claimed) -> Outcome {
         let mut of = Some(of);
         loop {
             let Some(submitted) = of.take() else { return Outcome::Superseded };
@@ -75,14 +76,14 @@ impl Engine {
                 }
                 Err(CommitError::Refused(error)) => {
                     tracing::error!(saga.id = %claimed.saga_id(), error = %error, "The database refuses a move of saga {}: {error}", claimed.saga_id());
-                    of = again.refused(&error);
+                    of = again.refused(self.fresh_id(), &error);
                 }
             }
         }
     }
 
     /// Appends an intent or a note.
-    pub(crate) async fn append_in_call(&self, run: &Run, token: i64, known: &Arc<Known>, what: What) -> Outcome {
+    pub(crate) async fn append_in_call(&self, run: &Run, token: i64, known: &Arc<Known>, what: What<S>) -> Outcome {
         match self.0.moves.submit(self.move_of(run, token, known, what)).await {
             Ok(outcome) => outcome,
             // no call follows an intent that may not be written
@@ -93,9 +94,9 @@ impl Engine {
         }
     }
 
-    fn move_of(&self, run: &Run, token: i64, known: &Arc<Known>, what: What) -> Move {
+    fn move_of(&self, run: &Run, token: i64, known: &Arc<Known>, what: What<S>) -> Move<S> {
         Move {
-            id: fresh_uuid(),
+            id: self.fresh_id(),
             token,
             run: run.clone(),
             known: Arc::clone(known),
@@ -106,7 +107,7 @@ impl Engine {
     }
 }
 
-impl Move {
+impl<S: Store> Move<S> {
     /// The same move, to be submitted once more.
     fn again(&self) -> Self {
         Self {
@@ -121,7 +122,7 @@ impl Move {
     }
 
     /// What to record instead of a move that the database refuses; none when nothing is left to say.
-    fn refused(self, error: &sqlx::Error) -> Option<Self> {
+    fn refused(self, id: Uuid, error: &sqlx::Error) -> Option<Self> {
         let failure = Failure::new("refused-by-database", error.to_string());
         let what = match &self.what {
             What::Local { due, .. } => {
@@ -132,6 +133,6 @@ impl Move {
             What::Probed { due, found: Ok(_) } => What::Probed { due: *due, found: Err(Halt::InDoubt(failure)) },
             _ => return None,
         };
-        Some(Self { id: fresh_uuid(), what, ..self })
+        Some(Self { id, what, ..self })
     }
 }

@@ -6,24 +6,23 @@ use crate::{
     action::Wait,
     ids::SagaId,
     journal::Entry,
-    outbox::{self, Message},
+    outbox::Message,
     run::Run,
     saga::State,
     start::{self, Prepared},
-    store::Append,
+    store::{self, Append, Store, Tx},
 };
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use std::collections::HashMap;
 
 /// The topic of signals from saga to saga.
 pub(crate) const SIGNAL_TOPIC: &str = "engine.signal";
 
 /// Starts the sagas that these moves wait for, or finds them by their keys.
-pub(super) async fn start(
-    tx: &mut PgConnection,
+pub(super) async fn start<S: Store>(
+    tx: &mut S::Tx,
     appends: &[Append],
-    moves: &HashMap<SagaId, &Move>,
+    moves: &HashMap<SagaId, &Move<S>>,
 ) -> Result<(), sqlx::Error> {
     for append in appends {
         let key = append.entries.iter().find_map(|entry| match entry {
@@ -38,54 +37,36 @@ pub(super) async fn start(
     Ok(())
 }
 
-async fn wait_for(tx: &mut PgConnection, parent: SagaId, key: &str, prepared: &Prepared) -> Result<(), sqlx::Error> {
-    let child = start::start_in_tx(tx, prepared).await?.saga_id();
-    // Its row is locked, so that its end comes either before this (and is seen here) or after (and sees the wait).
-    let finished = sqlx::query_scalar!(
-        r#"select finished_at is not null as "finished!" from engine.sagas where saga_id = $1 for update"#,
-        child.0
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    if finished == Some(true) {
-        let journal = crate::store::journal(tx, child).await;
-        let run = journal.ok().and_then(|journal| Run::replay(child, &journal).ok());
-        let payload = run.as_ref().map_or_else(|| json!({ "sagaId": child }), ending);
-        return outbox::enqueue_in_tx(tx, &[signal(parent, key, &payload)]).await;
+async fn wait_for<T: Tx + ?Sized>(
+    tx: &mut T,
+    parent: SagaId,
+    key: &str,
+    prepared: &Prepared,
+) -> Result<(), sqlx::Error> {
+    let child = start::start(tx, prepared).await?.saga_id();
+    if !tx.wait_for_end(child, parent, key).await? {
+        return Ok(());
     }
-    sqlx::query!(
-        "insert into engine.child_waits (child_id, parent_id, key) values ($1, $2, $3) on conflict do nothing",
-        child.0,
-        parent.0,
-        key
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+    let journal = store::journal(tx, child).await;
+    let run = journal.ok().and_then(|journal| Run::replay(child, &journal).ok());
+    let payload = run.as_ref().map_or_else(|| json!({ "sagaId": child }), ending);
+    tx.enqueue(&[signal(parent, key, &payload)]).await
 }
 
 /// Tells those who wait for the sagas that end with these moves.
-pub(crate) async fn tell_waiters(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
+pub(crate) async fn tell_waiters<T: Tx + ?Sized>(tx: &mut T, appends: &[Append]) -> Result<(), sqlx::Error> {
     let finished: HashMap<_, _> = appends
         .iter()
         .filter(|append| append.run.state.is_finished())
-        .map(|append| (append.run.saga_id.0, &append.run))
+        .map(|append| (append.run.saga_id, &append.run))
         .collect();
     if finished.is_empty() {
         return Ok(());
     }
-    let ids: Vec<_> = finished.keys().copied().collect();
-    let waiting = sqlx::query!(
-        "delete from engine.child_waits where child_id = any($1::uuid[]) returning child_id, parent_id, key",
-        &ids
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    let messages: Vec<_> = waiting
-        .iter()
-        .filter_map(|wait| Some(signal(SagaId(wait.parent_id), &wait.key, &ending(finished.get(&wait.child_id)?))))
-        .collect();
-    outbox::enqueue_in_tx(tx, &messages).await
+    let ended: Vec<_> = finished.keys().copied().collect();
+    let told = |waiter: &store::Waiter| Some(signal(waiter.parent, &waiter.key, &ending(finished.get(&waiter.child)?)));
+    let messages: Vec<_> = tx.take_waiters(&ended).await?.iter().filter_map(told).collect();
+    tx.enqueue(&messages).await
 }
 
 fn signal(parent: SagaId, key: &str, payload: &Value) -> Message {

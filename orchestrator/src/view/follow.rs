@@ -56,7 +56,7 @@ impl Engine {
     /// [`ReadError`] when the database or the journal cannot be read.
     pub async fn journal_after(&self, saga_id: SagaId, seq: i64) -> Result<Vec<Recorded>, ReadError> {
         let mut connection = self.pool().acquire().await?;
-        store::journal_after(&mut connection, saga_id, seq).await
+        store::journal_after(&mut *connection, saga_id, seq).await
     }
 
     /// The place of an entry that would be written now.

@@ -2,6 +2,7 @@
 
 use crate::database::database;
 use orchestrator::{
+    Postgres,
     action::Registry,
     catalog::{ActivateError, ApplyError, Catalog},
     demo,
@@ -17,7 +18,7 @@ use std::{
 fn catalog(pool: &PgPool) -> Catalog {
     let mut registry = Registry::new();
     demo::register(&mut registry).unwrap();
-    Catalog::new(pool.clone(), Arc::new(registry))
+    Catalog::new(Postgres::new(pool.clone()), Arc::new(registry))
 }
 
 /// A document that differs from others by its deadline.
@@ -140,7 +141,7 @@ async fn another_process_s_choice_is_seen_within_a_moment() {
 async fn what_names_unknown_actions_is_not_activated() {
     let pool = database().await;
     catalog(&pool).apply(&document(1), "ada").await.unwrap();
-    let without_demo = Catalog::new(pool, Arc::new(Registry::new()));
+    let without_demo = Catalog::new(Postgres::new(pool), Arc::new(Registry::new()));
     let refused = without_demo.activate("hello", 1, "ada", "try").await;
     assert!(matches!(&refused, Err(ActivateError::Invalid { mistakes, .. }) if mistakes[0].line == 12), "{refused:?}");
     assert!(without_demo.get("hello", 1).await.unwrap().is_some());

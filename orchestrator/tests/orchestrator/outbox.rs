@@ -2,7 +2,10 @@
 
 use super::world::World;
 use async_trait::async_trait;
-use orchestrator::outbox::{ATTEMPTS_MAX, Deliver, Message, dispatch_due, enqueue_in_tx};
+use orchestrator::{
+    Postgres,
+    outbox::{ATTEMPTS_MAX, Deliver, Message, dispatch_due, enqueue_in_tx},
+};
 use serde_json::{Value, json};
 use std::sync::{
     Mutex,
@@ -46,12 +49,13 @@ async fn hurry(world: &World) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_not_be_delivered_is_tried_again_later() {
     let world = World::new().await;
+    let store = Postgres::new(world.pool.clone());
     enqueue(&world, json!(1)).await;
     let deliver = Failing { times: AtomicI32::new(1), ..Failing::default() };
-    assert_eq!(dispatch_due(&world.pool, &deliver, 10).await.unwrap(), 1);
-    assert_eq!(dispatch_due(&world.pool, &deliver, 10).await.unwrap(), 0, "not at once");
+    assert_eq!(dispatch_due(&store, &deliver, 10).await.unwrap(), 1);
+    assert_eq!(dispatch_due(&store, &deliver, 10).await.unwrap(), 0, "not at once");
     hurry(&world).await;
-    assert_eq!(dispatch_due(&world.pool, &deliver, 10).await.unwrap(), 1);
+    assert_eq!(dispatch_due(&store, &deliver, 10).await.unwrap(), 1);
     assert_eq!(*deliver.delivered.lock().unwrap(), [json!(1)]);
     assert_eq!(left(&world, "waiting").await, 0);
     world.all_is_well().await;
@@ -60,15 +64,16 @@ async fn what_could_not_be_delivered_is_tried_again_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_never_be_delivered_is_kept_for_a_person() {
     let world = World::new().await;
+    let store = Postgres::new(world.pool.clone());
     enqueue(&world, json!(1)).await;
     let deliver = Failing { times: AtomicI32::new(i32::MAX), ..Failing::default() };
     for attempt in 1..=ATTEMPTS_MAX {
         assert_eq!(left(&world, "waiting").await, 1, "attempt {attempt}");
         hurry(&world).await;
-        assert_eq!(dispatch_due(&world.pool, &deliver, 10).await.unwrap(), 1);
+        assert_eq!(dispatch_due(&store, &deliver, 10).await.unwrap(), 1);
     }
     hurry(&world).await;
-    assert_eq!(dispatch_due(&world.pool, &deliver, 10).await.unwrap(), 0);
+    assert_eq!(dispatch_due(&store, &deliver, 10).await.unwrap(), 0);
     assert_eq!((left(&world, "waiting").await, left(&world, "dead").await), (0, 1));
     let error: String =
         sqlx::query_scalar("select last_error from engine.outbox").fetch_one(&world.pool).await.unwrap();
@@ -79,11 +84,12 @@ async fn what_can_never_be_delivered_is_kept_for_a_person() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_dispatchers_do_not_deliver_the_same_message_at_once() {
     let world = World::new().await;
+    let store = Postgres::new(world.pool.clone());
     for n in 0..50 {
         enqueue(&world, json!(n)).await;
     }
     let deliver = Failing::default();
-    let (one, other) = tokio::join!(dispatch_due(&world.pool, &deliver, 50), dispatch_due(&world.pool, &deliver, 50));
+    let (one, other) = tokio::join!(dispatch_due(&store, &deliver, 50), dispatch_due(&store, &deliver, 50));
     assert_eq!(one.unwrap() + other.unwrap(), 50);
     assert_eq!(deliver.delivered.lock().unwrap().len(), 50);
     world.all_is_well().await;

@@ -6,7 +6,7 @@ use super::{
 };
 use async_trait::async_trait;
 use orchestrator::{
-    SagaId, Settled, Started,
+    Postgres, SagaId, Settled, Started,
     action::{Halt, Probed},
     group_commit::{CommitError, GroupCommit, Work},
     start_in_tx,
@@ -120,7 +120,7 @@ impl Work for Moody {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_falls_over_or_is_refused_takes_nobody_with_it() {
     let world = World::new().await;
-    let committer = GroupCommit::start(world.pool.clone(), Moody(Arc::default()));
+    let committer = GroupCommit::start(Postgres::new(world.pool.clone()), Moody(Arc::default()));
     for _ in 0..3 {
         let items = ["good", "panics", "good", "refused", "good"].map(|item| committer.submit(item));
         let answers = futures::future::join_all(items).await;

@@ -372,7 +372,7 @@ async fn run(engine: Engine, mut claimed: Claimed) {
 
 fn engine(pool: &PgPool, needs: &Needs, knobs: &Knobs) -> Engine {
     // no jitter: what is tried again is tried again at once
-    let settings = EngineSettings { lease_secs: 600, chance: Arc::new(|_| 0) };
+    let settings = EngineSettings { lease_secs: 600, chance: Arc::new(|_| 0), ..EngineSettings::default() };
     let registry = knobs.wrap(&registry(needs).unwrap());
     Engine::new(settings, pool.clone(), Arc::new(registry), Arc::new(BookingProjection))
 }

@@ -1,6 +1,9 @@
 //! One event on sale, with what sells it.
 
-use orchestrator::outbox::{Deliver, dispatch_due};
+use orchestrator::{
+    Postgres,
+    outbox::{Deliver, dispatch_due},
+};
 use private_servers::TestServers;
 use serde_json::Value;
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -156,7 +159,7 @@ impl World {
 
     /// Delivers what is in the outbox.
     pub(super) async fn dispatch(&self) -> usize {
-        dispatch_due(&self.pool, &Tell(self), 1_000).await.unwrap()
+        dispatch_due(&Postgres::new(self.pool.clone()), &Tell(self), 1_000).await.unwrap()
     }
 
     pub(super) async fn flush_redis(&self) {

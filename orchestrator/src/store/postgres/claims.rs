@@ -1,29 +1,19 @@
 //! Claims and leases: who may move a saga, and until when.
 
-use crate::ids::SagaId;
-use sqlx::PgPool;
+use crate::{
+    ids::SagaId,
+    store::{Claim, Stored},
+};
+use sqlx::{PgConnection, PgPool};
+use std::collections::HashMap;
 use uuid::Uuid;
 
-/// After so many claims without progress a saga is stuck: every worker that took it died.
-pub(crate) const CLAIMS_MAX: i32 = 5;
 /// How long a saga that this process cannot read is left to others.
 const PUT_OFF_SECS: i32 = 30;
 
-/// A saga that is ours until the lease ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClaimRow {
-    pub(crate) saga_id: SagaId,
-    pub(crate) token: i64,
-    pub(crate) claims: i32,
-}
-
 /// Claims up to `limit` sagas that are due and nobody's.
-pub(crate) async fn claim(
-    pool: &PgPool,
-    worker: &str,
-    limit: i64,
-    lease_secs: i32,
-) -> Result<Vec<ClaimRow>, sqlx::Error> {
+pub(super) async fn claim(pool: &PgPool, worker: &str, limit: usize, lease_secs: i32) -> Stored<Vec<Claim>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = sqlx::query!(
         "update engine.ready set
              token = nextval('engine.claim_tokens'), worker = $1, claims = claims + 1,
@@ -42,12 +32,12 @@ pub(crate) async fn claim(
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|row| Some(ClaimRow { saga_id: SagaId(row.saga_id), token: row.token?, claims: row.claims }))
+        .filter_map(|row| Some(Claim { saga_id: SagaId(row.saga_id), token: row.token?, claims: row.claims }))
         .collect())
 }
 
 /// Extends the leases of `held`, and tells which of them are still ours.
-pub(crate) async fn renew(pool: &PgPool, held: &[(SagaId, i64)], lease_secs: i32) -> Result<Vec<SagaId>, sqlx::Error> {
+pub(super) async fn renew(pool: &PgPool, held: &[(SagaId, i64)], lease_secs: i32) -> Stored<Vec<SagaId>> {
     let (saga_ids, tokens) = columns(held);
     let rows = sqlx::query_scalar!(
         "update engine.ready set lease_until = clock_timestamp() + make_interval(secs => $3::int4)
@@ -67,7 +57,7 @@ pub(crate) async fn renew(pool: &PgPool, held: &[(SagaId, i64)], lease_secs: i32
 }
 
 /// Gives claims back that were not begun: others take them at once.
-pub(crate) async fn hand_back(pool: &PgPool, held: &[(SagaId, i64)]) -> Result<(), sqlx::Error> {
+pub(super) async fn hand_back(pool: &PgPool, held: &[(SagaId, i64)]) -> Stored<()> {
     let (saga_ids, tokens) = columns(held);
     sqlx::query!(
         "update engine.ready set lease_until = '-infinity', token = null, worker = null,
@@ -86,14 +76,14 @@ pub(crate) async fn hand_back(pool: &PgPool, held: &[(SagaId, i64)]) -> Result<(
 
 /// Gives a claim back that this process cannot run: it is tried again later, perhaps by another release, and does
 /// not count towards those whose workers died.
-pub(crate) async fn put_off(pool: &PgPool, row: &ClaimRow) -> Result<(), sqlx::Error> {
+pub(super) async fn put_off(pool: &PgPool, claim: &Claim) -> Stored<()> {
     sqlx::query!(
         "update engine.ready set lease_until = '-infinity', token = null, worker = null,
                                  claims = greatest(claims - 1, 0),
                                  wake_at = clock_timestamp() + make_interval(secs => $3::int4)
          where saga_id = $1 and token = $2",
-        row.saga_id.0,
-        row.token,
+        claim.saga_id.0,
+        claim.token,
         PUT_OFF_SECS,
     )
     .execute(pool)
@@ -107,7 +97,7 @@ fn columns(held: &[(SagaId, i64)]) -> (Vec<Uuid>, Vec<i64>) {
 
 /// Gives every saga that nobody owes anything, although it is neither finished nor with a person, a wake-up.
 /// Tells how many there were: more than none is a mistake of ours, mended.
-pub(crate) async fn sweep(pool: &PgPool) -> Result<u64, sqlx::Error> {
+pub(super) async fn sweep(pool: &PgPool) -> Stored<u64> {
     let done = sqlx::query!(
         "insert into engine.ready (saga_id, priority, wake_at)
          select s.saga_id, s.priority, clock_timestamp() from engine.sagas s
@@ -119,4 +109,25 @@ pub(crate) async fn sweep(pool: &PgPool) -> Result<u64, sqlx::Error> {
     .execute(pool)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Locks wake-ups in the order of their ids.
+pub(super) async fn lock(tx: &mut PgConnection, sagas: &[SagaId]) -> Stored<HashMap<SagaId, Option<i64>>> {
+    let saga_ids: Vec<_> = sagas.iter().map(|saga_id| saga_id.0).collect();
+    let rows = sqlx::query!(
+        "select saga_id, token from engine.ready where saga_id = any($1::uuid[]) order by saga_id for update",
+        &saga_ids
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (SagaId(row.saga_id), row.token)).collect())
+}
+
+/// Locks a saga's wake-up, and then its projection.
+pub(super) async fn lock_with_projection(tx: &mut PgConnection, saga: SagaId) -> Stored<()> {
+    sqlx::query!("select saga_id from engine.ready where saga_id = $1 for update", saga.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    sqlx::query!("select saga_id from engine.sagas where saga_id = $1 for update", saga.0).fetch_optional(tx).await?;
+    Ok(())
 }

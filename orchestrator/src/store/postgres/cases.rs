@@ -1,11 +1,11 @@
 //! Cases: what is in front of a person.
 
-use super::Append;
 use crate::{
     action::Lane,
     ids::{CaseId, fresh_uuid},
     journal::Entry,
     saga::State,
+    store::Append,
 };
 use sqlx::PgConnection;
 

@@ -1,6 +1,6 @@
 //! When each saga of a batch of moves is looked at next.
 
-use super::{Append, Schedule};
+use crate::store::{Append, Schedule};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 

@@ -1,0 +1,178 @@
+//! What a move comes to: a pure function of what its holder brings and of the saga as it is now.
+
+use super::{Move, Outcome, What};
+use crate::{
+    action::{Answer, Halt, Lane, Wait},
+    definition::{Definition, Step},
+    journal::{Entry, Moment, Recorded},
+    judge::{Chance, Judge, storable},
+    plan::{self, Due, Next},
+    projection::Moved,
+    run::{Corrupt, Phase, Run},
+    store::{Append, Row, Schedule, Store},
+};
+use serde_json::Value;
+
+/// Decides at one moment.
+pub(super) struct Decider<'a> {
+    pub(super) now: Moment,
+    pub(super) chance: &'a Chance,
+}
+
+/// What is to be written for a move, and what its holder is told.
+pub(super) struct Decision {
+    pub(super) outcome: Outcome,
+    pub(super) append: Option<Append>,
+    /// For the projection; none when the journal does not grow.
+    pub(super) projected: Option<Moved>,
+}
+
+/// What a move appends.
+enum Made {
+    Entries(Vec<Entry>),
+    /// What it was about to do is not due any more.
+    NotDue,
+    WantsChild(Due, Wait),
+}
+
+fn nothing(outcome: Outcome) -> Decision {
+    Decision { outcome, append: None, projected: None }
+}
+
+impl Decider<'_> {
+    /// A move that is written already.
+    pub(super) fn done<S: Store>(&self, of: &Move<S>, run: Run) -> Outcome {
+        let next = plan::plan(&of.known.definition, &run, self.now);
+        let interrupted = of.what.is_in_call() && is_cancelled(&run);
+        Outcome::Moved { run: Box::new(run), next, interrupted }
+    }
+
+    /// A move whose claim holds. `answer` is that of its local action, if it has one that was due.
+    pub(super) fn decide<S: Store>(&self, of: &Move<S>, run: Run, answer: Option<Answer<Value>>) -> Decision {
+        let followed = match self.made(of, &run, answer) {
+            Made::WantsChild(due, wait) => return nothing(Outcome::WantsChild(due, wait)),
+            Made::NotDue => self.follow(of, run, Vec::new(), true),
+            Made::Entries(entries) => self.follow(of, run, entries, false),
+        };
+        followed.unwrap_or_else(|corrupt| nothing(Outcome::Unreadable(corrupt.into())))
+    }
+
+    /// Folds the entries and adds the decisions that follow from them.
+    fn follow<S: Store>(
+        &self,
+        of: &Move<S>,
+        mut run: Run,
+        mut entries: Vec<Entry>,
+        mut interrupted: bool,
+    ) -> Result<Decision, Corrupt> {
+        let definition = &of.known.definition;
+        for (seq, entry) in (run.seq + 1..).zip(&entries) {
+            run.apply(&Recorded { seq, at: self.now, entry: entry.clone() })?;
+        }
+        // In the middle of a call nothing is decided: its answer comes first.
+        let in_call = of.what.is_in_call();
+        interrupted |= in_call && is_cancelled(&run);
+        let next = if in_call {
+            plan::plan(definition, &run, self.now)
+        } else {
+            plan::advance(definition, &mut run, self.now, &mut entries)?
+        };
+        let projected = (!entries.is_empty()).then(|| Moved::new(&run, &of.known, entries.clone()));
+        let append = Append {
+            move_id: of.id,
+            at: self.now,
+            entries,
+            run: run.clone(),
+            row: row(definition, &run, &next, in_call),
+            schedule: self.schedule(of, &next),
+            progress: of.what.is_progress(),
+        };
+        let outcome = Outcome::Moved { run: Box::new(run), next, interrupted };
+        Ok(Decision { outcome, append: Some(append), projected })
+    }
+
+    fn schedule<S: Store>(&self, of: &Move<S>, next: &Next) -> Schedule {
+        match next {
+            _ if of.what.is_in_call() => Schedule::InCall,
+            Next::Run(_) | Next::Probe(_) if of.may_continue => Schedule::Keep,
+            Next::Run(_) | Next::Probe(_) | Next::Decide(_) => Schedule::Wake(Some(self.now)),
+            Next::Sleep(sleep) => Schedule::Wake(sleep.until),
+            Next::Rest => Schedule::Rest,
+        }
+    }
+
+    /// Whether what a move is about to do is still due: whoever has written meanwhile may have sent the very signal
+    /// that this attempt would not have seen.
+    pub(super) fn still_due<S: Store>(&self, of: &Move<S>, run: &Run, due: Due) -> bool {
+        run.seq == of.run.seq && plan::plan(&of.known.definition, run, self.now) == Next::Run(due)
+    }
+
+    fn made<S: Store>(&self, of: &Move<S>, run: &Run, answer: Option<Answer<Value>>) -> Made {
+        let definition = &of.known.definition;
+        let judge = |due: Due| Judge { definition, run, due, now: self.now, chance: self.chance };
+        let name = |due: Due| definition.steps[due.step].step.clone();
+        Made::Entries(match &of.what {
+            What::Decide => Vec::new(),
+            What::Intend { due, .. } if !self.still_due(of, run, *due) => return Made::NotDue,
+            What::Intend { due, intent } => vec![Entry::Intended {
+                step: name(*due),
+                lane: due.lane,
+                attempt: due.attempt,
+                intent: storable(intent.clone()),
+            }],
+            What::Note { due, note } => vec![Entry::Noted {
+                step: name(*due),
+                lane: due.lane,
+                attempt: due.attempt,
+                note: storable(note.clone()),
+            }],
+            What::Answered { due, answer } => judge(*due).answered(answer),
+            What::Probed { due, found } => judge(*due).probed(found),
+            What::Local { due, .. } => match answer {
+                None => return Made::NotDue,
+                Some(Err(Halt::Wait(wait))) if wait.child.is_some() => {
+                    return Made::WantsChild(*due, wait);
+                }
+                Some(answer) => judge(*due).answered(&answer),
+            },
+            What::Stop { step, cause, failure } => vec![Entry::Stuck {
+                step: step.clone(),
+                lane: if run.compensating { Lane::Compensation } else { Lane::Forward },
+                cause: *cause,
+                failure: failure.clone(),
+            }],
+        })
+    }
+}
+
+fn row(definition: &Definition, run: &Run, next: &Next, in_call: bool) -> Row {
+    let step = current_step(definition, run);
+    if in_call {
+        return Row { step, waiting_on: "gateway", reason: Some("the answer to a call".to_owned()) };
+    }
+    Row::of(run, next, step, |index| definition.steps[index].step.clone())
+}
+
+/// A person wants it taken back, and that has not begun.
+fn is_cancelled(run: &Run) -> bool {
+    run.cancel.is_some() && !run.compensating
+}
+
+/// The step that a saga stands at, for lists.
+pub(crate) fn current_step(definition: &Definition, run: &Run) -> Option<String> {
+    if run.state.is_finished() {
+        return None;
+    }
+    let mut steps = definition.steps.iter();
+    let open = |step: &&Step| {
+        let touched = run.step(&step.step);
+        if run.compensating {
+            touched.forward.phase != Phase::Untouched
+                && step.compensation.is_some()
+                && touched.compensation.phase != Phase::Done
+        } else {
+            touched.forward.phase != Phase::Done
+        }
+    };
+    if run.compensating { steps.rfind(open) } else { steps.find(open) }.map(|step| step.step.clone())
+}

@@ -1,0 +1,197 @@
+//! The store in PostgreSQL. What every move writes is written set-based, in one transaction for many sagas.
+
+mod acts;
+mod cases;
+mod children;
+mod claims;
+mod hints;
+mod journal;
+mod moves;
+mod outbox;
+mod starts;
+mod wake;
+
+pub use outbox::enqueue_in_tx;
+
+use super::{ActRow, Append, Claim, Journals, KeyHolder, StartKey, Store, Stored, StoredDefinition, Tx, Waiter};
+use crate::{
+    ids::SagaId,
+    journal::Moment,
+    outbox::{DueMessage, Message},
+};
+use async_trait::async_trait;
+use serde_json::Value;
+use sqlx::{PgConnection, PgPool, Postgres as Database, Transaction};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Production's store: a pool of connections to a database that has the schema.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    pool: PgPool,
+}
+
+impl Postgres {
+    /// On this pool; see [`crate::db::connect`].
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+#[async_trait]
+impl Store for Postgres {
+    type Tx = PgConnection;
+    type Open = Transaction<'static, Database>;
+
+    async fn begin(&self) -> Stored<Self::Open> {
+        self.pool.begin().await
+    }
+
+    async fn commit(&self, tx: Self::Open) -> Stored<()> {
+        tx.commit().await
+    }
+
+    async fn claim(&self, worker: &str, limit: usize, lease_secs: i32) -> Stored<Vec<Claim>> {
+        claims::claim(&self.pool, worker, limit, lease_secs).await
+    }
+
+    async fn renew(&self, held: &[(SagaId, i64)], lease_secs: i32) -> Stored<Vec<SagaId>> {
+        claims::renew(&self.pool, held, lease_secs).await
+    }
+
+    async fn hand_back(&self, held: &[(SagaId, i64)]) -> Stored<()> {
+        claims::hand_back(&self.pool, held).await
+    }
+
+    async fn put_off(&self, claim: &Claim) -> Stored<()> {
+        claims::put_off(&self.pool, claim).await
+    }
+
+    async fn sweep(&self) -> Stored<u64> {
+        claims::sweep(&self.pool).await
+    }
+
+    async fn journals(&self, sagas: &[SagaId]) -> Stored<(Journals, Moment)> {
+        let wanted: Vec<_> = sagas.iter().map(|saga_id| (*saga_id, 0)).collect();
+        let mut connection = self.pool.acquire().await?;
+        let now = now(&mut connection).await?;
+        Ok((journal::journals_after(&mut connection, &wanted).await?, now))
+    }
+
+    async fn definition(&self, name: &str, version: i32) -> Stored<Option<StoredDefinition>> {
+        sqlx::query_as!(
+            StoredDefinition,
+            "select document, source, digest, created_at, created_by from engine.definitions
+             where name = $1 and version = $2",
+            name,
+            version
+        )
+        .fetch_optional(&self.pool)
+        .await
+    }
+
+    async fn active_version(&self, name: &str) -> Stored<Option<i32>> {
+        sqlx::query_scalar!("select version from engine.active_definitions where name = $1", name)
+            .fetch_optional(&self.pool)
+            .await
+    }
+
+    async fn due_messages(&self, limit: i64) -> Stored<Vec<DueMessage>> {
+        outbox::due(&self.pool, limit).await
+    }
+
+    async fn delivered(&self, messages: &[Uuid]) -> Stored<()> {
+        outbox::delivered(&self.pool, messages).await
+    }
+
+    async fn postpone(&self, message: &DueMessage, error: &str) -> Stored<()> {
+        outbox::postpone(&self.pool, message, error).await
+    }
+
+    async fn announce(&self) -> Stored<()> {
+        hints::announce(&self.pool).await
+    }
+
+    async fn listen(&self, hint: &(dyn Fn() + Send + Sync)) -> Stored<()> {
+        hints::listen(&self.pool, hint).await
+    }
+}
+
+/// The database's time now, not that of the transaction's beginning.
+pub(crate) async fn now(connection: &mut PgConnection) -> Stored<Moment> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await
+}
+
+#[async_trait]
+impl Tx for PgConnection {
+    async fn now(&mut self) -> Stored<Moment> {
+        now(self).await
+    }
+
+    async fn lock_claims(&mut self, sagas: &[SagaId]) -> Stored<HashMap<SagaId, Option<i64>>> {
+        claims::lock(self, sagas).await
+    }
+
+    async fn lock_saga(&mut self, saga: SagaId) -> Stored<()> {
+        claims::lock_with_projection(self, saga).await
+    }
+
+    async fn journals_after(&mut self, after: &[(SagaId, i64)]) -> Stored<Journals> {
+        journal::journals_after(self, after).await
+    }
+
+    async fn news(&mut self, seen: &[(SagaId, i64)]) -> Stored<Journals> {
+        journal::news(self, seen).await
+    }
+
+    async fn append(&mut self, appends: &[Append], lease_secs: i32) -> Stored<()> {
+        moves::append(self, appends, lease_secs).await
+    }
+
+    async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<Vec<Option<KeyHolder>>> {
+        starts::take_keys(self, keys).await
+    }
+
+    async fn create(&mut self, appends: &[Append], priorities: &[i16]) -> Stored<()> {
+        starts::create(self, appends, priorities).await
+    }
+
+    async fn wait_for_end(&mut self, child: SagaId, parent: SagaId, key: &str) -> Stored<bool> {
+        children::wait_for_end(self, child, parent, key).await
+    }
+
+    async fn take_waiters(&mut self, ended: &[SagaId]) -> Stored<Vec<Waiter>> {
+        children::take_waiters(self, ended).await
+    }
+
+    async fn enqueue(&mut self, messages: &[Message]) -> Stored<()> {
+        enqueue_in_tx(self, messages).await
+    }
+
+    async fn act_done(&mut self, act: &ActRow<'_>) -> Stored<Option<i64>> {
+        acts::done(self, act).await
+    }
+
+    async fn record_act(&mut self, act: &ActRow<'_>, outcome: &str, detail: &Value) -> Stored<()> {
+        acts::record(self, act, outcome, detail).await
+    }
+
+    async fn save(&mut self) -> Stored<()> {
+        sqlx::raw_sql("savepoint step").execute(self).await.map(drop)
+    }
+
+    async fn keep(&mut self) -> Stored<()> {
+        sqlx::raw_sql("release savepoint step").execute(self).await.map(drop)
+    }
+
+    async fn undo(&mut self) -> Stored<()> {
+        sqlx::raw_sql("rollback to savepoint step").execute(self).await.map(drop)
+    }
+}

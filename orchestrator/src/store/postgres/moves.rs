@@ -1,0 +1,94 @@
+//! What moves write: journal, projection, wake-up, case.
+
+use super::{cases, wake};
+use crate::{
+    run::Run,
+    store::{Append, Stored},
+};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+pub(super) async fn append(tx: &mut PgConnection, appends: &[Append], lease_secs: i32) -> Stored<()> {
+    if appends.is_empty() {
+        return Ok(());
+    }
+    insert_entries(tx, appends).await?;
+    update_sagas(tx, appends).await?;
+    wake::schedule(tx, appends, lease_secs).await?;
+    cases::open(tx, appends).await?;
+    cases::close(tx, appends).await
+}
+
+pub(super) async fn insert_entries(tx: &mut PgConnection, appends: &[Append]) -> Stored<()> {
+    let mut saga_ids = Vec::new();
+    let mut seqs = Vec::new();
+    let (mut ats, mut kinds, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut attempts, mut entries, mut move_ids) = (Vec::new(), Vec::<Value>::new(), Vec::new());
+    for append in appends {
+        for (seq, entry) in (append.first_seq()..).zip(&append.entries) {
+            saga_ids.push(append.run.saga_id.0);
+            seqs.push(seq);
+            ats.push(append.at);
+            kinds.push(entry.kind().to_owned());
+            steps.push(entry.step().map(str::to_owned));
+            attempts.push(entry.attempt().and_then(|attempt| i32::try_from(attempt).ok()));
+            entries.push(serde_json::json!(entry));
+            move_ids.push(append.move_id);
+        }
+    }
+    sqlx::query!(
+        "insert into engine.journal (saga_id, seq, at, kind, step, attempt, entry, move_id)
+         select * from unnest($1::uuid[], $2::int8[], $3::timestamptz[], $4::text[], $5::text[], $6::int4[],
+                              $7::jsonb[], $8::uuid[])
+         on conflict (saga_id, seq) do nothing",
+        &saga_ids,
+        &seqs,
+        &ats,
+        &kinds,
+        &steps as &[Option<String>],
+        &attempts as &[Option<i32>],
+        &entries,
+        &move_ids,
+    )
+    .execute(tx)
+    .await
+    .and_then(|done| expect_rows(done.rows_affected(), seqs.len(), appends))
+}
+
+/// Fewer rows than entries means that a `seq` was taken, except where a start is written again.
+fn expect_rows(written: u64, wanted: usize, appends: &[Append]) -> Stored<()> {
+    let again = appends.iter().all(|append| append.run.seq == 1);
+    if usize::try_from(written).is_ok_and(|written| written == wanted) || again {
+        return Ok(());
+    }
+    Err(sqlx::Error::Protocol("a seq was taken while its saga's wake-up was locked".into()))
+}
+
+async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Stored<()> {
+    let runs = || appends.iter().map(|append| &append.run);
+    let failure = |run: &Run| {
+        let stuck = run.stuck.as_ref().map(|stuck| stuck.failure.code.clone());
+        stuck.or_else(|| run.cause.as_ref().map(|cause| cause.code.clone()))
+    };
+    sqlx::query!(
+        "update engine.sagas s set
+             state = m.state, step = m.step, seq = m.seq, waiting_on = m.waiting_on, wait_reason = m.reason,
+             failure_code = m.failure, updated_at = m.at, finished_at = case when m.finished then m.at end
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::text[], $7::text[],
+                     $8::timestamptz[], $9::bool[])
+              as m (saga_id, state, step, seq, waiting_on, reason, failure, at, finished)
+         where s.saga_id = m.saga_id and s.saga_id = any($1::uuid[])",
+        &runs().map(|run| run.saga_id.0).collect::<Vec<_>>(),
+        &runs().map(|run| run.state.as_str().to_owned()).collect::<Vec<_>>(),
+        &appends.iter().map(|append| append.row.step.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &runs().map(|run| run.seq).collect::<Vec<_>>(),
+        &appends.iter().map(|append| append.row.waiting_on.to_owned()).collect::<Vec<_>>(),
+        &appends.iter().map(|append| append.row.reason.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &runs().map(failure).collect::<Vec<_>>() as &[Option<String>],
+        &appends.iter().map(|append| append.at).collect::<Vec<_>>(),
+        &runs().map(|run| run.state.is_finished()).collect::<Vec<_>>(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
