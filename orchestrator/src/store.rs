@@ -5,6 +5,8 @@
 
 mod append;
 mod postgres;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 
 pub use append::{Append, Row, Schedule};
 pub(crate) use postgres::now;
