@@ -1,7 +1,7 @@
 //! Definitions: looking at them, adding versions, choosing the one that new sagas use.
 
 use crate::{
-    auth::Caller,
+    auth::{Address, Caller},
     card_data,
     page::Page,
     problem::{Problem, kinds},
@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use orchestrator::{
-    catalog::{self, ActivateError, ApplyError, Known, Listed},
+    catalog::{self, ActivateError, ApplyError, Author, Known, Listed},
     definition::Mistake,
 };
 use serde::{Deserialize, Serialize};
@@ -175,6 +175,7 @@ pub(crate) struct DefinitionApplied {
 pub(crate) async fn put(
     State(state): State<ApiState>,
     Caller(caller): Caller,
+    Address(address): Address,
     StrictPath(name): StrictPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -190,7 +191,8 @@ pub(crate) async fn put(
     if card_data::in_text(yaml) {
         return Err(Problem::card_data());
     }
-    let applied = state.engine.catalog().apply_as(&name, yaml, &caller.name).await.map_err(|error| match error {
+    let by = Author { name: &caller.name, address: Some(address) };
+    let applied = state.engine.catalog().apply_as(&name, yaml, by).await.map_err(|error| match error {
         ApplyError::Invalid(mistakes) | ApplyError::InvalidFile { mistakes, .. } => invalid(&mistakes),
         ApplyError::Database(error) => error.into(),
     })?;
@@ -234,11 +236,13 @@ pub(crate) struct Activated {
 pub(crate) async fn activate(
     State(state): State<ApiState>,
     Caller(caller): Caller,
+    Address(address): Address,
     StrictPath((name, version)): StrictPath<(String, i32)>,
     StrictJson(body): StrictJson<Activate>,
 ) -> Result<Response, Problem> {
     let reason = text::reason(&body.reason)?;
-    let done = state.engine.catalog().activate(&name, version, &caller.name, reason).await;
+    let by = Author { name: &caller.name, address: Some(address) };
+    let done = state.engine.catalog().activate(&name, version, by, reason).await;
     done.map_err(|error| match error {
         ActivateError::Unknown { .. } => Problem::not_found(),
         ActivateError::Invalid { mistakes, .. } => invalid(&mistakes),

@@ -4,7 +4,7 @@
 mod versions;
 
 pub use crate::definition::{InputMistake, Mistake};
-pub use versions::{ActiveVersion, Listed, Version};
+pub use versions::{ActiveVersion, Author, Listed, Version};
 
 use crate::{
     action::Registry,

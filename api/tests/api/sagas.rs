@@ -239,6 +239,10 @@ async fn definitions_become_versions_and_active_by_choice() {
     app.post("operator", "/definitions/mine/2/activate", &json!({"reason": "no"}))
         .await
         .expect_problem(404, "not-found");
+    let acts = app.get("operator", "/audit?object=mine/1").await.expect(200).body["items"].clone();
+    let recorded: Vec<_> =
+        acts.as_array().unwrap().iter().map(|act| (&act["act"], act["address"].is_string())).collect();
+    assert_eq!(recorded, [(&json!("definition.activate"), true), (&json!("definition.apply"), true)]);
     app.post("client", "/sagas", &json!({"definition": "mine", "input": {}, "idempotencyKey": "1"})).await.expect(202);
     let shown = app.get("viewer", "/definitions/mine").await.expect(200).body;
     assert_eq!((&shown["version"], &shown["active"]), (&json!(1), &json!(true)));

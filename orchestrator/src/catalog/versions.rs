@@ -9,10 +9,25 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 /// Who brought what no person has applied.
 const BINARY: &str = "showrunner";
+
+/// Who changes the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Author<'a> {
+    /// The person.
+    pub name: &'a str,
+    /// From where, if over a network.
+    pub address: Option<IpAddr>,
+}
+
+impl<'a> From<&'a str> for Author<'a> {
+    fn from(name: &'a str) -> Self {
+        Self { name, address: None }
+    }
+}
 
 /// A definition and its versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,10 +75,11 @@ impl Catalog {
     ///
     /// # Errors
     /// [`ApplyError::Invalid`] with every mistake.
-    pub async fn apply(&self, yaml: &str, by: &str) -> Result<Applied, ApplyError> {
+    pub async fn apply(&self, yaml: &str, by: impl Into<Author<'_>>) -> Result<Applied, ApplyError> {
+        let by = by.into();
         let definition = Definition::read(yaml, self.registry()).map_err(ApplyError::Invalid)?;
         let mut tx = self.0.store.pool().begin().await?;
-        let applied = add(&mut tx, &definition, yaml, by).await?;
+        let applied = add(&mut tx, &definition, yaml, by.name).await?;
         if applied.new {
             let reason = format!("digest {}", applied.digest);
             record_act(&mut tx, by, "definition.apply", &applied.name, applied.version, &reason).await?;
@@ -76,7 +92,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`ApplyError::Invalid`], also when it is called otherwise.
-    pub async fn apply_as(&self, name: &str, yaml: &str, by: &str) -> Result<Applied, ApplyError> {
+    pub async fn apply_as(&self, name: &str, yaml: &str, by: impl Into<Author<'_>>) -> Result<Applied, ApplyError> {
         let definition = Definition::read(yaml, self.registry()).map_err(ApplyError::Invalid)?;
         if definition.saga != name {
             let line = yaml.lines().position(|line| line.trim_start().starts_with("saga")).map_or(1, |index| index + 1);
@@ -121,7 +137,14 @@ impl Catalog {
     ///
     /// # Errors
     /// [`ActivateError`] when there is no such version, or what it names is not registered here.
-    pub async fn activate(&self, name: &str, version: i32, by: &str, reason: &str) -> Result<(), ActivateError> {
+    pub async fn activate(
+        &self,
+        name: &str,
+        version: i32,
+        by: impl Into<Author<'_>>,
+        reason: &str,
+    ) -> Result<(), ActivateError> {
+        let by = by.into();
         let unknown = || ActivateError::Unknown { name: name.to_owned(), version };
         let known = self.get(name, version).await?.ok_or_else(unknown)?;
         if let Err(mistakes) = Definition::read(&known.source, self.registry()) {
@@ -135,7 +158,7 @@ impl Catalog {
                  activated_at = now()",
             name,
             version,
-            by,
+            by.name,
             reason
         )
         .execute(&mut *tx)
@@ -274,21 +297,22 @@ async fn activate_brought(tx: &mut PgConnection, applied: &Applied) -> Result<bo
 
 async fn record_act(
     tx: &mut PgConnection,
-    by: &str,
+    by: Author<'_>,
     act: &str,
     name: &str,
     version: i32,
     reason: &str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into engine.acts (act_id, actor, act, object, outcome, reason, detail)
-         values ($1, $2, $3, $4, 'done', $5, $6)",
+        "insert into engine.acts (act_id, actor, act, object, outcome, reason, detail, address)
+         values ($1, $2, $3, $4, 'done', $5, $6, $7)",
         fresh_uuid(),
-        by,
+        by.name,
         act,
         format!("{name}/{version}"),
         reason,
-        json!({ "definition": name, "version": version })
+        json!({ "definition": name, "version": version }),
+        by.address.map(|address| address.to_string())
     )
     .execute(&mut *tx)
     .await?;
