@@ -30,7 +30,9 @@ pub mod metric_names;
 pub mod openapi;
 mod server;
 mod state;
+mod tls;
 
 pub use limits::LimitSettings;
 pub use server::{router, serve};
 pub use state::{ApiParts, ApiSettings, ApiState};
+pub use tls::{Tls, TlsError};

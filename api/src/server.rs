@@ -5,6 +5,7 @@ use crate::{
     problem::{Problem, kinds},
     request, routes,
     state::ApiState,
+    tls::Tls,
 };
 use axum::{
     Router,
@@ -13,10 +14,16 @@ use axum::{
     middleware::{from_fn_with_state, map_response},
     response::{IntoResponse, Response},
 };
-use std::{io, net::SocketAddr};
+use axum_server::{Handle, accept::NoDelayAcceptor};
+use std::{io, net::SocketAddr, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use utoipa_swagger_ui::{Config, SwaggerUi};
+
+/// How often a client with an open HTTP/2 connection is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// How long it may take to say so.
+const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// Everything under one roof.
 pub fn router(state: ApiState) -> Router {
@@ -38,28 +45,52 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// Serves until `shutdown`; then what has begun is answered, and nothing new is taken. A client that does not take
-/// its answer in the time that a request may have is left alone.
+/// its answer in the time that a request may have is left alone, and so is one that does not say what it wants.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, state: ApiState, shutdown: CancellationToken) -> io::Result<()> {
-    // Waiting answers end when the process drains.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    state: ApiState,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let (draining, answered_within) = (state.draining.clone(), state.request_timeout);
+    let handle = Handle::new();
+    let mut server = axum_server::from_tcp(listener.into_std()?)?
+        .handle(handle.clone())
+        .first_request_timeout(state.first_request_within)
+        .accept_error_handler(not_accepted);
+    server.http_builder().http1().header_read_timeout(state.next_request_within);
+    server.http_builder().http2().keep_alive_interval(PING_EVERY).keep_alive_timeout(PONG_WITHIN);
+
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
-    let stopping = shutdown.clone();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
-        stopping.cancelled().await;
-        draining.cancel();
-    });
-    tokio::select! {
-        served = serving.into_future() => served,
-        () = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(answered_within).await;
-        } => {
-            tracing::warn!("Some clients have not taken their answers; they are not waited for");
-            Ok(())
+    let serving = async {
+        match tls {
+            Some(tls) => server.acceptor(tls.acceptor()).serve(service).await,
+            None => server.acceptor(NoDelayAcceptor).serve(service).await,
         }
+    };
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => return ended,
+        () = shutdown.cancelled() => {}
+    }
+    // Waiting answers end when the process drains.
+    draining.cancel();
+    handle.graceful_shutdown(Some(answered_within));
+    serving.await?;
+    if handle.connection_count() > 0 {
+        tracing::warn!("Some clients have not taken their answers; they are not waited for");
+    }
+    Ok(())
+}
+
+/// A handshake that failed is the client's affair; a listener that fails is ours.
+fn not_accepted(client: Option<&SocketAddr>, error: &io::Error) {
+    match client {
+        Some(_) => tracing::debug!(error = %error, "A connection was not accepted: {error}"),
+        None => tracing::warn!(error = %error, "No connection can be accepted: {error}"),
     }
 }
 

@@ -34,6 +34,11 @@ pub struct ApiSettings {
     pub streams_max: usize,
     /// How long one may take. Longer than the longest `?wait=`.
     pub request_timeout: Duration,
+    /// How long a new connection may take until its first request is there, save the body.
+    pub first_request_within: Duration,
+    /// How long an idle one may take until the next is. Longer than load balancers keep theirs, so that none sends
+    /// into one that is just being closed.
+    pub next_request_within: Duration,
 }
 
 impl Default for ApiSettings {
@@ -43,6 +48,8 @@ impl Default for ApiSettings {
             in_flight_max: 4096,
             streams_max: 64,
             request_timeout: Duration::from_secs(60),
+            first_request_within: Duration::from_secs(10),
+            next_request_within: Duration::from_secs(75),
         }
     }
 }
@@ -90,6 +97,8 @@ pub struct ApiState {
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) draining: CancellationToken,
     pub(crate) request_timeout: Duration,
+    pub(crate) first_request_within: Duration,
+    pub(crate) next_request_within: Duration,
 }
 
 impl ApiState {
@@ -111,6 +120,8 @@ impl ApiState {
             metrics: parts.metrics,
             draining: parts.draining,
             request_timeout: parts.settings.request_timeout,
+            first_request_within: parts.settings.first_request_within,
+            next_request_within: parts.settings.next_request_within,
         }
     }
 

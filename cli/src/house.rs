@@ -79,6 +79,11 @@ impl House {
         let config_file = dir.join("dev.toml");
         tokio::fs::write(&config_file, configuration(&sandbox_url)).await.context("writing dev.toml")?;
         let config = config::load(Some(&config_file), &servers.environment())?.config;
+        // its own parts find each other by plain addresses
+        anyhow::ensure!(
+            config.security.tls_cert_file.is_none(),
+            "security.tls_cert_file: only `showrunner api` uses it"
+        );
 
         let pool = stack::connect(&config).await?;
         migrate::schema(&pool).await?;
@@ -90,7 +95,7 @@ impl House {
 
         let stopping = CancellationToken::new();
         let state = api::state(&stack, &config, Some(health::install_metrics()?), &stopping);
-        let serving = ::api::serve(listener, state, stopping.clone());
+        let serving = ::api::serve(listener, None, state, stopping.clone());
         let api = tokio::spawn(async move { serving.await.context("serving the API") });
         let worker = Child::new("worker", dir, servers.variables(), {
             vec!["--config".into(), config_file.into(), "worker".into(), "--with-parent".into()]
@@ -106,7 +111,7 @@ impl House {
         let url = format!("http://{}", listener.local_addr()?);
         let state = api::state(&stack, &self.config, None, &self.stopping);
         let stopping = self.stopping.clone();
-        tokio::spawn(async move { ::api::serve(listener, state, stopping).await });
+        tokio::spawn(async move { ::api::serve(listener, None, state, stopping).await });
         Ok(url)
     }
 

@@ -12,6 +12,7 @@ mod logging;
 mod output;
 mod stack;
 mod stopping;
+mod tls;
 
 use std::process::ExitCode;
 

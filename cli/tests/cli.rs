@@ -8,4 +8,5 @@ mod cli {
     mod house;
     mod queries;
     mod sources;
+    mod tls;
 }

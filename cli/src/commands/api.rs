@@ -13,18 +13,20 @@ use workflows::{
     payments::Webhooks,
 };
 
-use crate::{commands::migrate, config::Config, health, listening, output, stack::Stack, stopping};
+use crate::{commands::migrate, config::Config, health, listening, output, stack::Stack, stopping, tls};
 
 /// Serves the API until it is told to stop; then answers what it has begun.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let stopping = stopping::on_signals()?;
+    let tls = tls::load(&config.security)?;
     let metrics = health::install_metrics()?;
     let stack = Stack::build(config).await?;
     migrate::definitions(&stack.engine, config.worker.demo_actions).await?;
     let listener = listen(config)?;
-    output::remark(&format!("serving http://{}", listener.local_addr()?));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    output::remark(&format!("serving {scheme}://{}", listener.local_addr()?));
     let state = state(&stack, config, Some(metrics), &stopping);
-    api::serve(listener, state, stopping).await.context("serving the API")
+    api::serve(listener, tls, state, stopping).await.context("serving the API")
 }
 
 fn listen(config: &Config) -> anyhow::Result<TcpListener> {
