@@ -4,7 +4,7 @@ mod follow;
 mod list;
 
 pub use follow::{Happened, Place};
-pub use list::{Cursor, Filter, Listed, Page};
+pub use list::{Cursor, Filter, Listed, Page, Search};
 
 use crate::{
     acts::{self, ActError, ActOption},

@@ -29,6 +29,7 @@ pub mod invariants;
 pub mod money;
 pub mod projection;
 pub mod registry;
+pub mod search;
 pub mod seat_cache;
 pub mod settings;
 

@@ -82,6 +82,7 @@ impl Api {
         assert_eq!(status, StatusCode::CREATED, "{held}");
         let order = json!({
             "reserveId": held["reserveId"], "paymentMethod": "pm_card_visa", "idempotencyKey": format!("drop-{buyer}"),
+            "email": format!("buyer-{buyer}@example.org"),
         });
         let (status, placed) = self.ask(Method::POST, "/orders", Some(order)).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{placed}");
@@ -248,5 +249,35 @@ async fn a_confirmed_order_is_cancelled_its_money_and_its_seats_go_back() {
     assert_eq!(verdict["valid"], false, "{verdict}");
     let (_, seats) = api.ask(Method::GET, &format!("/events/{event}/seats"), None).await;
     assert!(seats["items"].as_array().unwrap().iter().all(|seat| seat["status"] == "available"));
+    its_sagas_are_found(&dev, &order).await;
     check(&data, &dev);
+}
+
+/// By what somebody who calls may know of an order that was paid and paid back.
+async fn its_sagas_are_found(dev: &Dev, order: &Value) {
+    let found = async |role: &str, query: &str| {
+        let (status, sagas) = Api::of(dev, role).ask(Method::GET, &format!("/sagas?{query}"), None).await;
+        assert_eq!(status, StatusCode::OK, "{query}: {sagas}");
+        let definitions = sagas["items"].as_array().unwrap().iter().map(|saga| saga["definition"].to_string());
+        definitions.collect::<BTreeSet<_>>()
+    };
+    let text = |pointer: &str| order.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+    let (seat, event) = (text("/seatIds/0"), text("/eventId"));
+    let both = BTreeSet::from(["\"book-tickets\"".to_owned(), "\"refund-order\"".to_owned()]);
+    for known in [text("/orderId"), text("/payments/0/reference"), text("/refunds/0/reference"), seat.clone()] {
+        assert_eq!(found("operator", &format!("q={known}")).await, both, "{known}");
+        assert_eq!(found("viewer", &format!("q={known}")).await, both, "{known}");
+    }
+    let booking = BTreeSet::from(["\"book-tickets\"".to_owned()]);
+    assert_eq!(found("operator", &format!("q={}", text("/sagaId"))).await, booking);
+    assert_eq!(found("operator", "q=buyer-1").await, booking);
+    assert_eq!(found("operator", &format!("q={seat}&tag.event={event}")).await, booking);
+    assert_eq!(found("finance", "q=Buyer-1@Example.org&state=completed").await, both);
+    for nothing in ["q=buyer-1@example", "q=buyer-1@example.org&state=stuck", "q=%25"] {
+        assert_eq!(found("admin", nothing).await, BTreeSet::new(), "{nothing}");
+    }
+    // a viewer is not told who somebody is
+    assert_eq!(found("viewer", "q=buyer-1").await, BTreeSet::new());
+    let (status, refused) = Api::of(dev, "viewer").ask(Method::GET, "/sagas?q=buyer-1@example.org", None).await;
+    assert_eq!((status, &refused["type"]), (StatusCode::FORBIDDEN, &json!("/problems/wrong-role")));
 }

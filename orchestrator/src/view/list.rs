@@ -1,7 +1,7 @@
 //! Lists of sagas, from the projection that is written with every move.
 
 use crate::{engine::Engine, ids::SagaId, journal::Moment, saga::State};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -53,10 +53,17 @@ pub struct Filter {
     pub from: Option<Moment>,
     /// Started before.
     pub to: Option<Moment>,
-    /// Any of these sagas, beside sagas with any tag of this value: what a search box asks for.
-    pub text: Option<String>,
-    /// Sagas that a search found elsewhere (by payment reference, seat, e-mail).
-    pub found: Vec<SagaId>,
+    /// Only what a search has found.
+    pub search: Option<Search>,
+}
+
+/// What a search box asks for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Search {
+    /// These sagas: found elsewhere, by what only others know of them.
+    pub sagas: Vec<SagaId>,
+    /// And those that have any of these tags.
+    pub tags: Vec<(String, String)>,
 }
 
 /// Where the next page begins: behind this saga.
@@ -123,9 +130,20 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub async fn sagas(&self, filter: &Filter, after: Option<Cursor>, limit: u16) -> Result<Page, sqlx::Error> {
-        let tags = serde_json::json!(filter.tags);
-        let found: Vec<_> = filter.found.iter().map(|saga_id| saga_id.0).collect();
-        let rows = sqlx::query_as!(
+        let one_more = i64::from(limit) + 1;
+        let rows = match &filter.search {
+            None => self.all(filter, after, one_more).await?,
+            Some(search) => self.found(search, filter, after, one_more).await?,
+        };
+        let mut items = rows.into_iter().map(Listed::try_from).collect::<Result<Vec<_>, _>>()?;
+        let more = items.len() > usize::from(limit);
+        items.truncate(usize::from(limit));
+        let next = if more { items.last().map(|last| last.saga_id) } else { None };
+        Ok(Page { items, next })
+    }
+
+    async fn all(&self, filter: &Filter, after: Option<Cursor>, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
+        sqlx::query_as!(
             Row,
             "select saga_id, definition, version, state, step, seq, waiting_on, wait_reason, failure_code, tags,
                     created_at, updated_at, finished_at, deadline_at
@@ -136,28 +154,65 @@ impl Engine {
                and ($4::jsonb = '{}' or tags @> $4)
                and ($5::timestamptz is null or created_at >= $5)
                and ($6::timestamptz is null or created_at < $6)
-               and ($7::text is null or saga_id = any($8) or exists (select from jsonb_each_text(tags) where value = $7))
-               and ($9::uuid is null or saga_id < $9)
+               and ($7::uuid is null or saga_id < $7)
+             order by saga_id desc
+             limit $8",
+            filter.definition,
+            filter.state.map(State::as_str),
+            filter.step,
+            json!(filter.tags),
+            filter.from,
+            filter.to,
+            after.map(|cursor| cursor.0),
+            limit,
+        )
+        .fetch_all(self.pool())
+        .await
+    }
+
+    async fn found(
+        &self,
+        search: &Search,
+        filter: &Filter,
+        after: Option<Cursor>,
+        limit: i64,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        let sagas: Vec<_> = search.sagas.iter().map(|saga_id| saga_id.0).collect();
+        let tags: Vec<_> = search.tags.iter().map(|(name, value)| json!({ name: value })).collect();
+        sqlx::query_as!(
+            Row,
+            "select saga_id, definition, version, state, step, seq, waiting_on, wait_reason, failure_code, tags,
+                    created_at, updated_at, finished_at, deadline_at
+             from engine.sagas
+             -- by the indexes, whatever the planner expects: what is searched for is rare, and the history is long
+             where saga_id = any(array(
+                     select unnest($8::uuid[])
+                     union all
+                     select tagged.saga_id
+                     from unnest($9::jsonb[]) as wanted (tag)
+                     cross join lateral (select saga_id from engine.sagas where tags @> wanted.tag) tagged))
+               and ($1::text is null or definition = $1)
+               and ($2::text is null or state = $2)
+               and ($3::text is null or step = $3)
+               and ($4::jsonb = '{}' or tags @> $4)
+               and ($5::timestamptz is null or created_at >= $5)
+               and ($6::timestamptz is null or created_at < $6)
+               and ($7::uuid is null or saga_id < $7)
              order by saga_id desc
              limit $10",
             filter.definition,
             filter.state.map(State::as_str),
             filter.step,
-            tags,
+            json!(filter.tags),
             filter.from,
             filter.to,
-            filter.text,
-            &found,
             after.map(|cursor| cursor.0),
-            i64::from(limit) + 1,
+            &sagas,
+            &tags,
+            limit,
         )
         .fetch_all(self.pool())
-        .await?;
-        let mut items = rows.into_iter().map(Listed::try_from).collect::<Result<Vec<_>, _>>()?;
-        let more = items.len() > usize::from(limit);
-        items.truncate(usize::from(limit));
-        let next = if more { items.last().map(|last| last.saga_id) } else { None };
-        Ok(Page { items, next })
+        .await
     }
 
     /// Invariants that do not hold: the name, what it is about, and what is wrong. Empty when all is well.
