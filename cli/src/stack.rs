@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use orchestrator::{Engine, EngineSettings, db};
+use orchestrator::{
+    Engine, EngineSettings, db,
+    history::{KeptWeek, OldHistory},
+};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 use workers::{Chore, Chores, WorkerSettings};
@@ -45,6 +48,8 @@ pub(crate) struct Stack {
     pub(crate) ticket_keys: TicketKeys,
     /// What the installation decides about selling.
     pub(crate) booking: BookingSettings,
+    /// How long finished sagas are kept.
+    pub(crate) retention_days: i32,
 }
 
 /// Connects to the database that the configuration names.
@@ -80,7 +85,9 @@ impl Stack {
         };
         let engine = Engine::new(settings, pool.clone(), Arc::new(registry), Arc::new(BookingProjection));
         let holds = Holds::new(pool, cache, booking.hold_ttl());
-        Ok(Self { engine, holds, gateways, ticket_keys, booking })
+        let retention_days =
+            i32::try_from(config.worker.retention_days).context("worker.retention_days is too long")?;
+        Ok(Self { engine, holds, gateways, ticket_keys, booking, retention_days })
     }
 
     /// What delivers the outbox's messages.
@@ -96,6 +103,7 @@ impl Stack {
         };
         let cache = self.holds.cache().clone();
         let pool = self.engine.pool().clone();
+        let (keeper, retention_days) = (self.engine.clone(), self.retention_days);
         Arc::from([
             engine(5, "sweep-sagas", |engine| Box::pin(sweep(engine))),
             engine(1, "sweep-holds", |engine| {
@@ -104,7 +112,11 @@ impl Stack {
                     Ok(())
                 })
             }),
-            engine(3_600, "make-partitions", |engine| Box::pin(async move { Ok(engine.make_partitions().await?) })),
+            engine(3_600, "make-partitions", |engine| Box::pin(make_partitions(engine))),
+            Chore::new("drop-old-history", Duration::from_secs(3_600), move || {
+                drop_old_history(keeper.clone(), retention_days)
+            }),
+            engine(86_400, "analyze-history", |engine| Box::pin(async move { Ok(engine.analyze_history().await?) })),
             engine(600, "expire-start-keys", |engine| {
                 Box::pin(async move {
                     orchestrator::start::expire_keys(engine.pool(), KEYS_KEPT, ROWS_PER_RUN).await?;
@@ -130,6 +142,29 @@ async fn sweep(engine: Engine) -> anyhow::Result<()> {
     let found = engine.sweep().await?;
     if found > 0 {
         tracing::error!(sagas = found, "{found} sagas had lost their wake-up and have it again");
+    }
+    Ok(())
+}
+
+/// Without its partition no saga can be started: said long before that happens.
+async fn make_partitions(engine: Engine) -> anyhow::Result<()> {
+    let missing = engine.make_partitions().await?;
+    if missing > 0 {
+        tracing::error!(days.missing = missing, "The history has no partition for {missing} of the days to come");
+    }
+    Ok(())
+}
+
+async fn drop_old_history(engine: Engine, retention_days: i32) -> anyhow::Result<()> {
+    let OldHistory { dropped, kept, busy } = engine.drop_old_history(retention_days).await?;
+    if dropped > 0 {
+        tracing::info!(weeks.dropped = dropped, "{dropped} weeks of history were older than the retention");
+    }
+    for KeptWeek { began_at, saga_id, why } in kept {
+        tracing::warn!(saga.id = %saga_id, "The week of {began_at} is kept beyond the retention: {saga_id} {why}");
+    }
+    if busy {
+        tracing::info!("Old history is in use and is dropped later");
     }
     Ok(())
 }

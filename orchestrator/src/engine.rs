@@ -143,17 +143,6 @@ impl Engine {
     pub fn pool(&self) -> &PgPool {
         self.0.store.pool()
     }
-
-    /// Makes the history's partitions for the two weeks to come.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn make_partitions(&self) -> Result<(), sqlx::Error> {
-        sqlx::query!("select engine.make_partitions(now() - interval '1 day', now() + interval '14 days')")
-            .fetch_one(self.pool())
-            .await?;
-        Ok(())
-    }
 }
 
 impl<S: Store> Engine<S> {

@@ -9,6 +9,8 @@ mod catalog;
 mod claims;
 #[path = "orchestrator/database.rs"]
 mod database;
+#[path = "orchestrator/history.rs"]
+mod history;
 #[path = "orchestrator/outbox.rs"]
 mod outbox;
 #[path = "orchestrator/proxy.rs"]

@@ -8,13 +8,14 @@ use sqlx::PgConnection;
 
 pub(super) async fn wait_for_end(tx: &mut PgConnection, child: SagaId, parent: SagaId, key: &str) -> Stored<bool> {
     // Its row is locked, so that its end comes either before this (and is seen here) or after (and sees the wait).
+    // One that has no row any more has ended long ago, and nobody will tell of it again.
     let finished = sqlx::query_scalar!(
         r#"select finished_at is not null as "finished!" from engine.sagas where saga_id = $1 for update"#,
         child.0
     )
     .fetch_optional(&mut *tx)
     .await?;
-    if finished == Some(true) {
+    if finished.unwrap_or(true) {
         return Ok(true);
     }
     sqlx::query!(

@@ -172,7 +172,7 @@ impl<B: Business> Tx for SimulatedTx<B> {
 
     async fn wait_for_end(&mut self, child: SagaId, parent: SagaId, key: &str) -> Stored<bool> {
         self.store.call().await?;
-        if self.data.sagas.get(&child).is_some_and(|row| row.state.is_finished()) {
+        if self.data.sagas.get(&child).is_none_or(|row| row.state.is_finished()) {
             return Ok(true);
         }
         self.data.child_waits.insert((child, parent, key.to_owned()));
