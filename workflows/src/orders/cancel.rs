@@ -127,7 +127,8 @@ async fn take_back(
     request: &CancelOrder,
 ) -> Result<Option<Cancellation>, CancelError> {
     let view = engine.saga(order.saga_id).await.map_err(|error| CancelError::Act(error.into()))?;
-    let run = view.ok_or(CancelError::NotFound)?.run;
+    let history = || CancelError::NotCancellable("what the order did was over long ago".to_owned());
+    let run = view.ok_or_else(history)?.run;
     if run.cancel.is_none() {
         let act = ActRequest {
             saga_id: order.saga_id,

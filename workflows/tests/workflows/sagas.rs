@@ -7,6 +7,8 @@ mod every_saga;
 mod failures;
 #[path = "sagas/faults.rs"]
 mod faults;
+#[path = "sagas/history.rs"]
+mod history;
 #[path = "sagas/orders.rs"]
 mod orders;
 #[path = "sagas/shop.rs"]
