@@ -1,8 +1,8 @@
 # Each command brings what it needs: on a machine that has Rust, `make run` is the first one.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint sqlx
+.PHONY: help setup run demo test lint bench sqlx
 
-# The profile that builds fastest; nothing here measures speed.
+# The profile that builds fastest; what measures speed has its own.
 SHOWRUNNER := cargo run --quiet --package cli --bin showrunner --
 
 help: ## what there is
@@ -25,6 +25,9 @@ lint: ## formatting and clippy
 
 test: setup lint ## everything that has to hold before a change lands
 	cargo test --workspace
+
+bench: setup ## measure the engine (about ten minutes; BENCH='--quick' or '--help' for less)
+	cargo run --quiet --profile bench-run --package bench -- $(BENCH)
 
 sqlx: setup ## refresh .sqlx/ after a query or a migration changed
 	@scripts/sqlx-prepare

@@ -133,7 +133,9 @@ fn tables_named<'a>(text: &'a str, schema: &'a str) -> impl Iterator<Item = &'a 
 fn a_schema_has_one_owner() {
     let views = published_views();
     let mut wrong = Vec::new();
-    for file in with_extensions(&["rs"]).iter().filter(|file| !file.path.contains("/tests/")) {
+    // Tests and benchmarks look at everything, and make up pasts that never were.
+    let looks_everywhere = |file: &&Source| file.path.contains("/tests/") || file.path.starts_with("bench/");
+    for file in with_extensions(&["rs"]).iter().filter(|file| !looks_everywhere(file)) {
         for (schema, owner) in SCHEMAS.iter().filter(|(_, owner)| !file.path.starts_with(owner)) {
             for table in tables_named(&file.text, schema).filter(|table| !views.contains(*table)) {
                 wrong.push(format!("{}: {table} is touched by {owner} alone", file.path));
