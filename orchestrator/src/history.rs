@@ -109,8 +109,8 @@ impl Engine {
         // A connection of its own, because of the time that it may take, and outside of a transaction, so that no
         // snapshot outlasts one table.
         let mut connection = self.pool().acquire().await?.detach();
-        sqlx::query!("set statement_timeout = '15min'").execute(&mut connection).await?;
-        sqlx::query!("analyze (skip_locked) engine.sagas, engine.journal").execute(&mut connection).await?;
+        sqlx::raw_sql("set statement_timeout = '15min'").execute(&mut connection).await?;
+        sqlx::raw_sql("analyze (skip_locked) engine.sagas, engine.journal").execute(&mut connection).await?;
         connection.close().await
     }
 }
