@@ -192,6 +192,7 @@ impl Tx for PgConnection {
     }
 
     async fn undo(&mut self) -> Stored<()> {
-        sqlx::raw_sql("rollback to savepoint step").execute(self).await.map(drop)
+        // it outlives what is rolled back to it, and the next one would lie inside it
+        sqlx::raw_sql("rollback to savepoint step; release savepoint step").execute(self).await.map(drop)
     }
 }
