@@ -23,6 +23,9 @@ use serde_json::Value;
 use std::{collections::HashMap, ops::DerefMut};
 use uuid::Uuid;
 
+/// How long a saga that a process cannot run is left to others.
+const PUT_OFF_SECS: i32 = 30;
+
 /// A result of the store.
 pub type Stored<T> = Result<T, sqlx::Error>;
 

@@ -188,22 +188,23 @@ impl<B: Business> Store for Simulated<B> {
         if !self.shared.gate.holds(turn.number) {
             return Err(lost("the connection was ended while the transaction stood still"));
         }
+        let Some(data) = tx.into_data()? else { return Ok(()) };
         match fate {
             Commit::Done => {
-                self.apply(tx.into_data(), turn.number);
+                self.apply(data, turn.number);
                 // it may die before it hears of it
                 self.process.goes_on().await;
                 Ok(())
             }
             Commit::LostBefore => Err(lost("the connection was lost before COMMIT arrived")),
             Commit::LostAfter => {
-                self.apply(tx.into_data(), turn.number);
+                self.apply(data, turn.number);
                 Err(lost("the answer to COMMIT was lost"))
             }
             Commit::LostOnItsWay(delay) => {
                 // whoever writes the same again waits for it, because it holds its locks until it is done
                 self.shared.gate.hand_to_server(turn.number);
-                let (this, data) = (self.clone(), tx.into_data());
+                let this = self.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
                     this.apply(data, turn.number);
@@ -255,8 +256,8 @@ impl<B: Business> Store for Simulated<B> {
         self.statement(|data, _| messages.iter().for_each(|id| drop(data.outbox.remove(id)))).await
     }
 
-    async fn postpone(&self, message: &DueMessage, _error: &str) -> Stored<()> {
-        self.statement(|data, now| data.postpone(message, now)).await
+    async fn postpone(&self, message: &DueMessage, error: &str) -> Stored<()> {
+        self.statement(|data, now| data.postpone(message, error, now)).await
     }
 
     async fn announce(&self) -> Stored<()> {

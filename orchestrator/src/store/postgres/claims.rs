@@ -2,14 +2,11 @@
 
 use crate::{
     ids::SagaId,
-    store::{Claim, Stored},
+    store::{Claim, PUT_OFF_SECS, Stored},
 };
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
 use uuid::Uuid;
-
-/// How long a saga that this process cannot read is left to others.
-const PUT_OFF_SECS: i32 = 30;
 
 /// Claims up to `limit` sagas that are due and nobody's.
 pub(super) async fn claim(pool: &PgPool, worker: &str, limit: usize, lease_secs: i32) -> Stored<Vec<Claim>> {

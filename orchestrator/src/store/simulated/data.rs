@@ -6,18 +6,15 @@ use crate::{
     journal::Moment,
     outbox::{ATTEMPTS_MAX, DELIVERY_LEASE_SECS, DueMessage, Message, pause_secs},
     saga::State,
-    store::{ActRow, Claim, Journals, KeyHolder, Stored, StoredDefinition, Written},
+    store::{ActRow, Claim, Journals, KeyHolder, PUT_OFF_SECS, Stored, StoredDefinition, Written},
 };
 use chrono::DateTime;
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
-/// How long a saga that a process cannot read is left to others, in seconds.
-const PUT_OFF_SECS: i32 = 30;
+/// How many lost wake-ups one sweep mends.
+const SWEPT_MAX: usize = 1_000;
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -36,8 +33,8 @@ pub struct Data<B: Business> {
     pub outbox: BTreeMap<Uuid, OutboxRow>,
     /// `engine.cases`.
     pub cases: BTreeMap<SagaId, Case>,
-    /// `engine.child_waits`: child, parent, key.
-    pub child_waits: BTreeSet<(SagaId, SagaId, String)>,
+    /// `engine.child_waits`: the key by child and parent.
+    pub child_waits: BTreeMap<(SagaId, SagaId), String>,
     /// `engine.acts`.
     pub acts: Vec<Act>,
     /// What local actions keep.
@@ -59,6 +56,13 @@ pub struct SagaRow {
     pub priority: i16,
     /// Its journal.
     pub journal: Vec<Written>,
+}
+
+impl SagaRow {
+    /// Where its journal ends.
+    pub(super) fn last_seq(&self) -> i64 {
+        self.journal.last().map_or(0, |(recorded, _)| recorded.seq)
+    }
 }
 
 /// A wake-up.
@@ -87,6 +91,8 @@ pub struct OutboxRow {
     pub attempts: i32,
     /// Nobody tries any more.
     pub dead: bool,
+    /// Why the last delivery failed.
+    pub last_error: Option<String>,
 }
 
 /// What is in front of a person.
@@ -168,15 +174,14 @@ impl<B: Business> Data<B> {
     }
 
     pub(super) fn sweep(&mut self, now: Moment) -> u64 {
-        let mut mended = 0;
-        for (saga_id, row) in &self.sagas {
+        let lost = |(saga_id, row): &(&SagaId, &Arc<SagaRow>)| {
             let moves = matches!(row.state, State::Running | State::Waiting | State::Compensating);
-            if moves && !self.ready.contains_key(saga_id) {
-                self.ready.insert(*saga_id, fresh(row.priority, now));
-                mended += 1;
-            }
-        }
-        mended
+            moves && !self.ready.contains_key(saga_id)
+        };
+        let lost: Vec<_> = self.sagas.iter().filter(lost).take(SWEPT_MAX).collect();
+        let mended = lost.iter().map(|(saga_id, row)| (**saga_id, fresh(row.priority, now)));
+        self.ready.extend(mended.collect::<Vec<_>>());
+        lost.len() as u64
     }
 
     pub(super) fn journals_after(&self, after: &[(SagaId, i64)]) -> Journals {
@@ -192,7 +197,8 @@ impl<B: Business> Data<B> {
         for message in messages {
             self.messages += 1;
             let id = Uuid::from_u64_pair(0, self.messages);
-            self.outbox.insert(id, OutboxRow { message: message.clone(), due_at: now, attempts: 0, dead: false });
+            let message = message.clone();
+            self.outbox.insert(id, OutboxRow { message, due_at: now, attempts: 0, dead: false, last_error: None });
         }
     }
 
@@ -208,10 +214,11 @@ impl<B: Business> Data<B> {
         due.into_iter().map(take).collect()
     }
 
-    pub(super) fn postpone(&mut self, message: &DueMessage, now: Moment) {
+    pub(super) fn postpone(&mut self, message: &DueMessage, error: &str, now: Moment) {
         if let Some(row) = self.outbox.get_mut(&message.message_id) {
             row.due_at = after(now, pause_secs(message.attempts));
             row.dead = row.attempts >= ATTEMPTS_MAX;
+            row.last_error = Some(error.to_owned());
         }
     }
 
@@ -228,27 +235,32 @@ impl<B: Business> Data<B> {
         Ok(())
     }
 
-    /// What the views `engine.violations` would say: empty when all is well.
+    /// What the view `engine.violations` would say, each with the name of its invariant first: empty when all is well.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (saga_id, row) in &self.sagas {
             let has_case = self.cases.get(saga_id).is_some_and(|case| !case.closed);
             let has_wake_up = self.ready.contains_key(saga_id);
-            if row.state.is_finished() && has_wake_up {
-                found.push(format!("{saga_id} is {} but still has a wake-up", row.state));
-            }
             if !row.state.is_finished() && row.state != State::Paused && !has_wake_up && !has_case {
-                found.push(format!("{saga_id} is {} without a wake-up, a case or a pause", row.state));
+                let state = row.state;
+                found.push(format!("saga-is-looked-after {saga_id}: {state} without a wake-up, a case or a pause"));
+            }
+            if row.state.is_finished() && has_wake_up {
+                found.push(format!("finished-saga-rests {saga_id}: {} but still has a wake-up", row.state));
             }
             if row.state == State::Stuck && !has_case {
-                found.push(format!("{saga_id} is stuck without an open case"));
+                found.push(format!("stuck-saga-has-case {saga_id}: stuck without an open case"));
             }
-            let last = row.journal.last().map_or(0, |(recorded, _)| recorded.seq);
+            let last = row.last_seq();
             if row.seq != last || i64::try_from(row.journal.len()).ok() != Some(last) {
-                found.push(format!("{saga_id} is at seq {} but its journal ends at {last}", row.seq));
+                found.push(format!("projection-is-current {saga_id}: seq {} but the journal ends at {last}", row.seq));
             }
         }
+        let strays = self.ready.keys().filter(|saga_id| !self.sagas.contains_key(saga_id));
+        found.extend(
+            strays.map(|saga_id| format!("wake-up-has-saga {saga_id}: a wake-up of a saga that does not exist")),
+        );
         found
     }
 }

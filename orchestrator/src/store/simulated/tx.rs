@@ -3,6 +3,7 @@
 use super::{
     Business, Simulated, after,
     data::{Case, Data, SagaRow, fresh},
+    lost,
 };
 use crate::{
     ids::SagaId,
@@ -19,17 +20,61 @@ use std::{collections::HashMap, sync::Arc};
 /// See the module.
 pub struct SimulatedTx<B: Business> {
     data: Data<B>,
-    saved: Option<Data<B>>,
+    /// As it was at each savepoint, the innermost last.
+    saved: Vec<Data<B>>,
+    failed: Option<Failed>,
     store: Simulated<B>,
+}
+
+/// Why nothing more is taken by a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    /// A statement of it was refused; what was done since the savepoint can be undone.
+    Refused,
+    /// Its connection is gone.
+    Lost,
 }
 
 impl<B: Business> SimulatedTx<B> {
     pub(super) fn new(data: Data<B>, store: Simulated<B>) -> Self {
-        Self { data, saved: None, store }
+        Self { data, saved: Vec::new(), failed: None, store }
     }
 
-    pub(super) fn into_data(self) -> Data<B> {
-        self.data
+    /// What is to become the truth; nothing where a statement was refused: PostgreSQL rolls such a transaction back,
+    /// and tells nobody.
+    pub(super) fn into_data(self) -> Stored<Option<Data<B>>> {
+        match self.failed {
+            None => Ok(Some(self.data)),
+            Some(Failed::Refused) => Ok(None),
+            Some(Failed::Lost) => Err(lost("the connection was lost before COMMIT was sent")),
+        }
+    }
+
+    /// Before every statement.
+    fn goes_on(&self) -> Stored<()> {
+        match self.failed {
+            None => Ok(()),
+            Some(Failed::Refused) => Err(refused("a statement of this transaction has failed")),
+            Some(Failed::Lost) => Err(lost("the connection is gone")),
+        }
+    }
+
+    /// Before every statement that takes its time.
+    async fn call(&mut self) -> Stored<()> {
+        self.goes_on()?;
+        let called = self.store.call().await;
+        if called.is_err() {
+            self.failed = Some(Failed::Lost);
+        }
+        called
+    }
+
+    /// What a statement came to.
+    fn done<T>(&mut self, done: Stored<T>) -> Stored<T> {
+        if done.is_err() {
+            self.failed = Some(Failed::Refused);
+        }
+        done
     }
 
     /// What local actions keep.
@@ -45,15 +90,38 @@ impl<B: Business> SimulatedTx<B> {
 
     fn write_entries(&mut self, append: &Append, row: &mut SagaRow) -> Stored<()> {
         for (seq, entry) in (append.first_seq()..).zip(&append.entries) {
-            if self.data.refused.as_ref().is_some_and(|text| serde_json::json!(entry).to_string().contains(text)) {
-                return Err(sqlx::Error::Decode("the store refuses this entry".into()));
+            let json = serde_json::json!(entry);
+            if has_nul(&json) || self.data.refused.as_ref().is_some_and(|text| json.to_string().contains(text)) {
+                return Err(refused("the store refuses this entry"));
             }
-            if seq != row.seq + 1 {
+            if seq != row.last_seq() + 1 {
                 return Err(sqlx::Error::Protocol("a seq was taken while its saga's wake-up was locked".into()));
             }
             row.journal.push((Recorded { seq, at: append.at, entry: entry.clone() }, append.move_id));
-            row.seq = seq;
         }
+        Ok(())
+    }
+
+    fn write(&mut self, append: &Append, lease_secs: i32) -> Stored<()> {
+        let Some(row) = self.data.sagas.get(&append.run.saga_id) else { return Ok(()) };
+        let mut row = SagaRow::clone(row);
+        self.write_entries(append, &mut row)?;
+        (row.state, row.seq) = (append.run.state, append.run.seq);
+        self.data.sagas.insert(append.run.saga_id, Arc::new(row));
+        self.schedule(append, lease_secs);
+        self.cases(append);
+        Ok(())
+    }
+
+    fn write_start(&mut self, append: &Append, priority: i16) -> Stored<()> {
+        let saga_id = append.run.saga_id;
+        if self.data.sagas.contains_key(&saga_id) {
+            return Ok(());
+        }
+        let mut row = SagaRow { state: State::Running, seq: 1, priority, journal: Vec::new() };
+        self.write_entries(append, &mut row)?;
+        self.data.sagas.insert(saga_id, Arc::new(row));
+        self.data.ready.insert(saga_id, fresh(priority, append.run.starts_at));
         Ok(())
     }
 
@@ -108,45 +176,39 @@ impl<B: Business> SimulatedTx<B> {
 #[async_trait]
 impl<B: Business> Tx for SimulatedTx<B> {
     async fn now(&mut self) -> Stored<Moment> {
-        self.store.call().await?;
+        self.call().await?;
         Ok(self.time())
     }
 
     async fn lock_claims(&mut self, sagas: &[SagaId]) -> Stored<HashMap<SagaId, Option<i64>>> {
-        self.store.call().await?;
+        self.call().await?;
         Ok(sagas.iter().filter_map(|saga_id| Some((*saga_id, self.data.ready.get(saga_id)?.token))).collect())
     }
 
     async fn lock_saga(&mut self, _saga: SagaId) -> Stored<()> {
-        self.store.call().await
+        self.call().await
     }
 
     async fn news(&mut self, seen: &[(SagaId, i64)]) -> Stored<Journals> {
+        self.goes_on()?;
         let behind = |(saga_id, seq): &&(SagaId, i64)| self.data.sagas.get(saga_id).is_some_and(|row| row.seq > *seq);
         let behind: Vec<_> = seen.iter().filter(behind).copied().collect();
         Ok(self.data.journals_after(&behind))
     }
 
     async fn journals_after(&mut self, after: &[(SagaId, i64)]) -> Stored<Journals> {
+        self.goes_on()?;
         Ok(self.data.journals_after(after))
     }
 
     async fn append(&mut self, appends: &[Append], lease_secs: i32) -> Stored<()> {
-        self.store.call().await?;
-        for append in appends {
-            let Some(row) = self.data.sagas.get(&append.run.saga_id) else { continue };
-            let mut row = SagaRow::clone(row);
-            self.write_entries(append, &mut row)?;
-            row.state = append.run.state;
-            self.data.sagas.insert(append.run.saga_id, Arc::new(row));
-            self.schedule(append, lease_secs);
-            self.cases(append);
-        }
-        Ok(())
+        self.call().await?;
+        let written = appends.iter().try_for_each(|append| self.write(append, lease_secs));
+        self.done(written)
     }
 
     async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<Vec<Option<KeyHolder>>> {
-        self.store.call().await?;
+        self.call().await?;
         let take = |one: &StartKey| {
             let holder = KeyHolder { saga_id: one.saga_id, digest: one.digest.clone() };
             let name = (one.owner.clone(), one.key.clone());
@@ -156,67 +218,79 @@ impl<B: Business> Tx for SimulatedTx<B> {
     }
 
     async fn create(&mut self, appends: &[Append], priorities: &[i16]) -> Stored<()> {
-        self.store.call().await?;
-        for (append, priority) in appends.iter().zip(priorities) {
-            let saga_id = append.run.saga_id;
-            if self.data.sagas.contains_key(&saga_id) {
-                continue;
-            }
-            let mut row = SagaRow { state: State::Running, seq: 0, priority: *priority, journal: Vec::new() };
-            self.write_entries(append, &mut row)?;
-            self.data.sagas.insert(saga_id, Arc::new(row));
-            self.data.ready.insert(saga_id, fresh(*priority, append.run.starts_at));
-        }
-        Ok(())
+        self.call().await?;
+        let mut appends = appends.iter().zip(priorities);
+        let written = appends.try_for_each(|(append, priority)| self.write_start(append, *priority));
+        self.done(written)
     }
 
     async fn wait_for_end(&mut self, child: SagaId, parent: SagaId, key: &str) -> Stored<bool> {
-        self.store.call().await?;
+        self.call().await?;
         if self.data.sagas.get(&child).is_none_or(|row| row.state.is_finished()) {
             return Ok(true);
         }
-        self.data.child_waits.insert((child, parent, key.to_owned()));
+        self.data.child_waits.entry((child, parent)).or_insert_with(|| key.to_owned());
         Ok(false)
     }
 
     async fn take_waiters(&mut self, ended: &[SagaId]) -> Stored<Vec<Waiter>> {
-        self.store.call().await?;
-        let (told, rest) =
-            std::mem::take(&mut self.data.child_waits).into_iter().partition(|(child, ..)| ended.contains(child));
-        self.data.child_waits = rest;
-        let told: std::collections::BTreeSet<_> = told;
-        Ok(told.into_iter().map(|(child, parent, key)| Waiter { child, parent, key }).collect())
+        self.call().await?;
+        let told = self.data.child_waits.extract_if(.., |(child, _), _| ended.contains(child));
+        Ok(told.map(|((child, parent), key)| Waiter { child, parent, key }).collect())
     }
 
     async fn enqueue(&mut self, messages: &[Message]) -> Stored<()> {
+        self.goes_on()?;
         let now = self.time();
         self.data.enqueue(messages, now);
         Ok(())
     }
 
     async fn act_done(&mut self, act: &ActRow<'_>) -> Stored<Option<i64>> {
-        self.store.call().await?;
+        self.call().await?;
         Ok(self.data.act_done(act))
     }
 
     async fn record_act(&mut self, act: &ActRow<'_>, outcome: &str, detail: &Value) -> Stored<()> {
-        self.data.record_act(act, outcome, detail)
+        self.goes_on()?;
+        let recorded = self.data.record_act(act, outcome, detail);
+        self.done(recorded)
     }
 
     async fn save(&mut self) -> Stored<()> {
-        self.saved = Some(self.data.clone());
+        self.goes_on()?;
+        self.saved.push(self.data.clone());
         Ok(())
     }
 
     async fn keep(&mut self) -> Stored<()> {
-        self.saved = None;
-        Ok(())
+        self.goes_on()?;
+        let kept = self.saved.pop().map(drop).ok_or_else(|| refused("there is no savepoint"));
+        self.done(kept)
     }
 
     async fn undo(&mut self) -> Stored<()> {
-        if let Some(saved) = self.saved.take() {
-            self.data = saved;
+        if self.failed == Some(Failed::Lost) {
+            return self.goes_on();
         }
+        let saved = self.saved.pop().ok_or_else(|| refused("there is no savepoint"));
+        self.data = self.done(saved)?;
+        self.failed = None;
         Ok(())
+    }
+}
+
+/// What lasts: the same again is refused again.
+fn refused(why: &str) -> sqlx::Error {
+    sqlx::Error::Decode(why.into())
+}
+
+/// PostgreSQL's JSON has no NUL.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
