@@ -12,7 +12,7 @@ mod tx;
 
 pub use data::{Case, Data, OutboxRow, Ready, SagaRow};
 pub use process::{Fate, Process};
-pub use trouble::{Luck, Trouble};
+pub use trouble::{CommitFate, Luck, Trouble};
 pub use tx::SimulatedTx;
 
 use super::{Claim, Journals, Store, Stored, StoredDefinition};
@@ -25,8 +25,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{sync::Notify, time::Instant};
-use trouble::Commit;
+use tokio::{sync::broadcast, time::Instant};
 use uuid::Uuid;
 
 /// What local actions may keep in the store beside sagas.
@@ -51,7 +50,7 @@ struct Shared<B: Business> {
     trouble: Mutex<Trouble>,
     luck: Luck,
     began: Instant,
-    hints: Notify,
+    hints: broadcast::Sender<()>,
 }
 
 impl<B: Business> Simulated<B> {
@@ -64,7 +63,7 @@ impl<B: Business> Simulated<B> {
             trouble: Mutex::new(Trouble::default()),
             luck,
             began: Instant::now(),
-            hints: Notify::new(),
+            hints: broadcast::Sender::new(HINTS_MAX),
         };
         Self { shared: Arc::new(shared), process: Process::default() }
     }
@@ -83,7 +82,12 @@ impl<B: Business> Simulated<B> {
 
     /// What goes wrong from now on.
     pub fn trouble(&self, trouble: Trouble) {
-        *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.present_trouble() = trouble;
+    }
+
+    /// What goes wrong now, and what is still to come of what was ordered.
+    pub fn present_trouble(&self) -> impl DerefMut<Target = Trouble> + '_ {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everything that is committed, to be looked at or tampered with.
@@ -104,7 +108,7 @@ impl<B: Business> Simulated<B> {
     /// Where a process may die, sleep or be kept waiting, and the store be away: before anything that it asks.
     async fn call(&self) -> Stored<()> {
         let (pause, away) = {
-            let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            let trouble = self.present_trouble();
             (trouble.pause(&self.shared.luck), trouble.is_away(&self.shared.luck))
         };
         self.process.goes_on().await;
@@ -120,7 +124,8 @@ impl<B: Business> Simulated<B> {
         let now = self.time();
         let done = what(&mut self.data(), now);
         self.shared.gate.leave(turn);
-        Ok(done)
+        let lost_answer = self.present_trouble().loses_answer(&self.shared.luck);
+        if lost_answer { Err(lost("the answer was lost")) } else { Ok(done) }
     }
 
     /// Makes a transaction's copy the truth, and lets the next one begin.
@@ -179,10 +184,7 @@ impl<B: Business> Store for Simulated<B> {
     }
 
     async fn commit(&self, open: Open<B>) -> Stored<()> {
-        let fate = {
-            let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            trouble.commit(&self.shared.luck)
-        };
+        let fate = self.present_trouble().commit(&self.shared.luck);
         self.call().await?;
         let Open { tx, turn } = open;
         if !self.shared.gate.holds(turn.number) {
@@ -190,18 +192,18 @@ impl<B: Business> Store for Simulated<B> {
         }
         let Some(data) = tx.into_data()? else { return Ok(()) };
         match fate {
-            Commit::Done => {
+            CommitFate::Done => {
                 self.apply(data, turn.number);
                 // it may die before it hears of it
                 self.process.goes_on().await;
                 Ok(())
             }
-            Commit::LostBefore => Err(lost("the connection was lost before COMMIT arrived")),
-            Commit::LostAfter => {
+            CommitFate::LostBefore => Err(lost("the connection was lost before COMMIT arrived")),
+            CommitFate::LostAfter => {
                 self.apply(data, turn.number);
                 Err(lost("the answer to COMMIT was lost"))
             }
-            Commit::LostOnItsWay(delay) => {
+            CommitFate::LostOnItsWay(delay) => {
                 // whoever writes the same again waits for it, because it holds its locks until it is done
                 self.shared.gate.hand_to_server(turn.number);
                 let this = self.clone();
@@ -262,17 +264,17 @@ impl<B: Business> Store for Simulated<B> {
 
     async fn announce(&self) -> Stored<()> {
         self.call().await?;
-        let times = {
-            let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            trouble.hints(&self.shared.luck)
-        };
-        (0..times).for_each(|_| self.shared.hints.notify_waiters());
+        let times = self.present_trouble().hints(&self.shared.luck);
+        // nobody may be listening
+        (0..times).for_each(|_| drop(self.shared.hints.send(())));
         Ok(())
     }
 
     async fn listen(&self, hint: &(dyn Fn() + Send + Sync)) -> Stored<()> {
+        let mut hints = self.shared.hints.subscribe();
         loop {
-            self.shared.hints.notified().await;
+            // those that came while it slept too long are as good as one
+            drop(hints.recv().await);
             self.process.goes_on().await;
             hint();
         }
@@ -284,5 +286,7 @@ fn after(moment: Moment, secs: i32) -> Moment {
     moment + TimeDelta::seconds(secs.into())
 }
 
+/// How many hints wait for a process that sleeps.
+const HINTS_MAX: usize = 64;
 /// The shortest time that passes between two calls.
 const PAUSE_MIN: Duration = Duration::from_micros(10);

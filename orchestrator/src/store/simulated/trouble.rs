@@ -3,6 +3,7 @@
 use super::PAUSE_MIN;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -61,6 +62,8 @@ pub struct Trouble {
     pub pause_max: Duration,
     /// A call finds nobody there.
     pub away: u32,
+    /// A statement that is a transaction by itself is done, and its answer is lost.
+    pub answer_lost: u32,
     /// COMMIT is lost before it arrives.
     pub commit_lost_before: u32,
     /// The answer to COMMIT is lost.
@@ -69,13 +72,22 @@ pub struct Trouble {
     pub commit_on_its_way: u32,
     /// A hint is lost; as often one comes twice.
     pub hint_lost: u32,
+    /// So many answers to such statements are lost before chance decides.
+    pub next_answers_lost: u32,
+    /// What becomes of the next COMMITs, before chance decides.
+    pub next_commits: VecDeque<CommitFate>,
 }
 
 /// What becomes of a COMMIT.
-pub(super) enum Commit {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFate {
+    /// It is done and answered.
     Done,
+    /// It is lost before it arrives.
     LostBefore,
+    /// It is done, and the answer is lost.
     LostAfter,
+    /// It is done after this time; the connection is lost at once.
     LostOnItsWay(Duration),
 }
 
@@ -88,15 +100,27 @@ impl Trouble {
         luck.strikes(self.away)
     }
 
-    pub(super) fn commit(&self, luck: &Luck) -> Commit {
-        if luck.strikes(self.commit_lost_before) {
-            Commit::LostBefore
+    pub(super) fn loses_answer(&mut self, luck: &Luck) -> bool {
+        match self.next_answers_lost.checked_sub(1) {
+            Some(left) => {
+                self.next_answers_lost = left;
+                true
+            }
+            None => luck.strikes(self.answer_lost),
+        }
+    }
+
+    pub(super) fn commit(&mut self, luck: &Luck) -> CommitFate {
+        if let Some(fate) = self.next_commits.pop_front() {
+            fate
+        } else if luck.strikes(self.commit_lost_before) {
+            CommitFate::LostBefore
         } else if luck.strikes(self.commit_lost_after) {
-            Commit::LostAfter
+            CommitFate::LostAfter
         } else if luck.strikes(self.commit_on_its_way) {
-            Commit::LostOnItsWay(luck.time(Duration::from_secs(3)))
+            CommitFate::LostOnItsWay(luck.time(Duration::from_secs(3)))
         } else {
-            Commit::Done
+            CommitFate::Done
         }
     }
 
