@@ -9,11 +9,13 @@ mod gate;
 mod process;
 mod trouble;
 mod tx;
+mod unknown;
 
 pub use data::{Case, Data, OutboxRow, Ready, SagaRow};
 pub use process::{Fate, Process};
 pub use trouble::{CommitFate, Luck, Trouble};
 pub use tx::SimulatedTx;
+pub use unknown::Found;
 
 use super::{Claim, Journals, Store, Stored, StoredDefinition};
 use crate::{ids::SagaId, journal::Moment, outbox::DueMessage};
@@ -26,6 +28,7 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::broadcast, time::Instant};
+use unknown::Unknown;
 use uuid::Uuid;
 
 /// What local actions may keep in the store beside sagas.
@@ -51,6 +54,7 @@ struct Shared<B: Business> {
     luck: Luck,
     began: Instant,
     hints: broadcast::Sender<()>,
+    unknown: Mutex<Unknown>,
 }
 
 impl<B: Business> Simulated<B> {
@@ -64,6 +68,7 @@ impl<B: Business> Simulated<B> {
             luck,
             began: Instant::now(),
             hints: broadcast::Sender::new(HINTS_MAX),
+            unknown: Mutex::default(),
         };
         Self { shared: Arc::new(shared), process: Process::default() }
     }
@@ -93,6 +98,16 @@ impl<B: Business> Simulated<B> {
     /// Everything that is committed, to be looked at or tampered with.
     pub fn committed(&self) -> impl DerefMut<Target = Data<B>> + '_ {
         self.data()
+    }
+
+    /// How often COMMITs whose fate was unknown were settled by writing again.
+    #[must_use]
+    pub fn found(&self) -> Found {
+        self.unknown().found()
+    }
+
+    fn unknown(&self) -> MutexGuard<'_, Unknown> {
+        self.shared.unknown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store's time.
@@ -190,6 +205,7 @@ impl<B: Business> Store for Simulated<B> {
         if !self.shared.gate.holds(turn.number) {
             return Err(lost("the connection was ended while the transaction stood still"));
         }
+        let moves = tx.moves().to_vec();
         let Some(data) = tx.into_data()? else { return Ok(()) };
         match fate {
             CommitFate::Done => {
@@ -198,14 +214,19 @@ impl<B: Business> Store for Simulated<B> {
                 self.process.goes_on().await;
                 Ok(())
             }
-            CommitFate::LostBefore => Err(lost("the connection was lost before COMMIT arrived")),
+            CommitFate::LostBefore => {
+                self.unknown().lose(&moves, false);
+                Err(lost("the connection was lost before COMMIT arrived"))
+            }
             CommitFate::LostAfter => {
+                self.unknown().lose(&moves, true);
                 self.apply(data, turn.number);
                 Err(lost("the answer to COMMIT was lost"))
             }
             CommitFate::LostOnItsWay(delay) => {
                 // whoever writes the same again waits for it, because it holds its locks until it is done
                 self.shared.gate.hand_to_server(turn.number);
+                self.unknown().lose(&moves, true);
                 let this = self.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;

@@ -11,7 +11,7 @@ use tokio::{sync::Notify, time::Instant};
 /// `idle_in_transaction_session_timeout`, as our connections set it.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How often those who wait look whether the one who holds them up has gone.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// See the module.
 #[derive(Default)]

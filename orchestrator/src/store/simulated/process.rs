@@ -1,7 +1,7 @@
 //! A process that can die, or sleep and wake up too late, at any call that it makes.
 
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// What becomes of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,38 +16,41 @@ pub enum Fate {
 
 /// See the module. Clones are the same process.
 #[derive(Debug, Clone)]
-pub struct Process(Arc<watch::Sender<Fate>>);
+pub struct Process(Arc<Life>);
+
+/// Those who wait wake in the order in which they came: the same seed must give the same run.
+#[derive(Debug)]
+struct Life {
+    fate: Mutex<Fate>,
+    changed: Notify,
+}
 
 impl Default for Process {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Fate::Runs)))
+        Self(Arc::new(Life { fate: Mutex::new(Fate::Runs), changed: Notify::new() }))
     }
 }
 
 impl Process {
     /// Has this become of it. The dead stay dead.
     pub fn meets(&self, fate: Fate) {
-        self.0.send_if_modified(|now| {
-            let changes = *now != Fate::Dead && *now != fate;
-            if changes {
-                *now = fate;
-            }
-            changes
-        });
+        let mut now = self.0.fate.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now != Fate::Dead {
+            *now = fate;
+            self.0.changed.notify_waiters();
+        }
     }
 
     /// What has become of it.
     #[must_use]
     pub fn fate(&self) -> Fate {
-        *self.0.borrow()
+        *self.0.fate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Completes while it runs, when it runs again after a sleep, and never once it is dead.
     pub async fn goes_on(&self) {
-        let mut fate = self.0.subscribe();
-        // the sender lives as long as the process's handle
-        if fate.wait_for(|now| *now == Fate::Runs).await.is_err() || self.fate() == Fate::Dead {
-            std::future::pending::<()>().await;
+        while self.fate() != Fate::Runs {
+            self.0.changed.notified().await;
         }
     }
 }

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use chrono::DateTime;
 use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
+use uuid::Uuid;
 
 /// See the module.
 pub struct SimulatedTx<B: Business> {
@@ -23,6 +24,8 @@ pub struct SimulatedTx<B: Business> {
     /// As it was at each savepoint, the innermost last.
     saved: Vec<Data<B>>,
     failed: Option<Failed>,
+    /// What was written, start by start and move by move.
+    moves: Vec<Uuid>,
     store: Simulated<B>,
 }
 
@@ -37,7 +40,21 @@ enum Failed {
 
 impl<B: Business> SimulatedTx<B> {
     pub(super) fn new(data: Data<B>, store: Simulated<B>) -> Self {
-        Self { data, saved: Vec::new(), failed: None, store }
+        Self { data, saved: Vec::new(), failed: None, moves: Vec::new(), store }
+    }
+
+    pub(super) fn moves(&self) -> &[Uuid] {
+        &self.moves
+    }
+
+    fn is_written(&mut self, move_id: Uuid) {
+        self.store.unknown().is_written(move_id);
+        self.moves.push(move_id);
+    }
+
+    fn is_seen(&self, journals: &Journals) {
+        let mut unknown = self.store.unknown();
+        journals.values().flatten().flatten().for_each(|(_, move_id)| unknown.is_seen(*move_id));
     }
 
     /// What is to become the truth; nothing where a statement was refused: PostgreSQL rolls such a transaction back,
@@ -106,6 +123,7 @@ impl<B: Business> SimulatedTx<B> {
         let Some(row) = self.data.sagas.get(&append.run.saga_id) else { return Ok(()) };
         let mut row = SagaRow::clone(row);
         self.write_entries(append, &mut row)?;
+        self.is_written(append.move_id);
         (row.state, row.seq) = (append.run.state, append.run.seq);
         self.data.sagas.insert(append.run.saga_id, Arc::new(row));
         self.schedule(append, lease_secs);
@@ -116,10 +134,13 @@ impl<B: Business> SimulatedTx<B> {
     fn write_start(&mut self, append: &Append, priority: i16) -> Stored<()> {
         let saga_id = append.run.saga_id;
         if self.data.sagas.contains_key(&saga_id) {
+            // its own start, found done
+            self.store.unknown().is_seen(append.move_id);
             return Ok(());
         }
         let mut row = SagaRow { state: State::Running, seq: 1, priority, journal: Vec::new() };
         self.write_entries(append, &mut row)?;
+        self.is_written(append.move_id);
         self.data.sagas.insert(saga_id, Arc::new(row));
         self.data.ready.insert(saga_id, fresh(priority, append.run.starts_at));
         Ok(())
@@ -193,7 +214,9 @@ impl<B: Business> Tx for SimulatedTx<B> {
         self.goes_on()?;
         let behind = |(saga_id, seq): &&(SagaId, i64)| self.data.sagas.get(saga_id).is_some_and(|row| row.seq > *seq);
         let behind: Vec<_> = seen.iter().filter(behind).copied().collect();
-        Ok(self.data.journals_after(&behind))
+        let news = self.data.journals_after(&behind);
+        self.is_seen(&news);
+        Ok(news)
     }
 
     async fn journals_after(&mut self, after: &[(SagaId, i64)]) -> Stored<Journals> {
