@@ -68,6 +68,10 @@ pub(super) fn allowed(definition: &Definition, run: &Run, act: &Act) -> Result<(
         Act::Cancel if plan::past_pivot(definition, run) => {
             Err("its pivot is behind it: from here it only goes forward".to_owned())
         }
+        Act::Cancel if let Some(parent) = run.parent => {
+            // a refund that is taken back would leave the order that waits for it with the buyer's money
+            Err(format!("it belongs to saga {parent}, which counts on its end: cancel that one"))
+        }
         Act::Cancel | Act::Kill | Act::Signal { .. } => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
 //! What people do, at most once, and only on what they have seen.
 
-use super::world::World;
+use super::world::{World, start};
 use orchestrator::{
-    SagaId,
+    SagaId, Start,
     acts::{Act, ActAnswer, ActError, ActRequest},
 };
 use serde_json::json;
@@ -181,5 +181,19 @@ async fn callers_that_hang_up_lose_nothing() {
         let saga = world.start("one-step").await;
         assert_eq!(world.view(saga).await.run.seq, 1, "start {n} vanished");
     }
+    world.all_is_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_that_another_counts_on_is_not_cancelled_by_itself() {
+    let world = World::new().await;
+    let parent = SagaId::fresh();
+    let child = Start { parent: Some(parent), ..start("waiter", "child", json!({})) };
+    let child = world.engine.start(child).await.unwrap().saga_id();
+    let seq = world.run_until(child, "waiting").await.run.seq;
+    let refused = world.engine.act(request(child, seq, Act::Cancel)).await;
+    assert!(matches!(&refused, Err(ActError::NotAllowed(why)) if why.contains(&parent.to_string())), "{refused:?}");
+    let why = world.engine.why(child).await.unwrap().unwrap();
+    assert!(why.acts.iter().any(|option| option.act == "cancel" && !option.allowed));
     world.all_is_well().await;
 }
