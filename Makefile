@@ -1,6 +1,6 @@
 # Each command brings what it needs: on a machine that has Rust, `make run` is the first one.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint bench sqlx
+.PHONY: help setup run demo test lint sim bench sqlx
 
 # The profile that builds fastest; what measures speed has its own.
 SHOWRUNNER := cargo run --quiet --package cli --bin showrunner --
@@ -25,6 +25,10 @@ lint: ## formatting and clippy
 
 test: setup lint ## everything that has to hold before a change lands
 	cargo test --workspace
+
+sim: ## the simulator: SEEDS=100000 for many (FIRST= for the first), SEED=17 for one and its story
+	SIM_SEED=$(SEED) SIM_SEEDS=$(SEEDS) SIM_FIRST=$(FIRST) \
+		cargo test --quiet --package workflows --test workflows simulator::nothing -- --nocapture
 
 bench: setup ## measure the engine (about ten minutes; BENCH='--quick' or '--help' for less)
 	cargo run --quiet --profile bench-run --package bench -- $(BENCH)

@@ -9,3 +9,5 @@ mod gateways_conformance;
 mod sagas;
 #[path = "workflows/seats.rs"]
 mod seats;
+#[path = "workflows/simulator.rs"]
+mod simulator;

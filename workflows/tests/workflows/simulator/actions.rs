@@ -1,0 +1,251 @@
+//! The local actions, on simulated seats and orders. They keep to the same rules as those on PostgreSQL, which
+//! `seats.rs` and `sagas.rs` test on the real thing.
+
+use super::business::{Business, Hold, HoldState, PRICE_MINOR, Payment, Refund, SeatOf};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use orchestrator::{
+    Moved, Projection,
+    action::{Answer, Call, Halt, LocalAction, Registry},
+    journal::Entry,
+    store::simulated::{Simulated, SimulatedTx},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use workflows::{
+    gateways::Reference,
+    ids::{EventId, HoldId, OrderId, TicketId},
+    money::{Currency, Money},
+    payments::{Charge, ChargeOutput, Gateways, PaymentNote, ProbeCharge, TakeBack},
+    refunds::{ProbeRefund, RefundRequested, RequestInput, SettleInput, Settled, SubmitRefund},
+    seats::actions::{CommitSeatsOutput, HoldSeatsInput, HoldSeatsOutput, OrderSeatsInput, ReleaseSeatsOutput},
+    tickets::IssuedTickets,
+};
+
+/// The store with our business in it.
+pub(super) type Store = Simulated<Business>;
+type Tx = SimulatedTx<Business>;
+
+/// The actions that our definitions name.
+pub(super) fn registry(gateways: &Arc<Gateways>, lasts: Duration) -> Registry<Store> {
+    let gateways = || Arc::clone(gateways);
+    let mut registry = Registry::new();
+    registry.local(HoldSeats { lasts }).unwrap();
+    registry.local(ReleaseSeats).unwrap();
+    registry.local(CommitSeats).unwrap();
+    registry.local(IssueTickets).unwrap();
+    registry.local(RequestRefund).unwrap();
+    registry.local(SettleRefund).unwrap();
+    registry.external(Charge { gateways: gateways() }).unwrap();
+    registry.external(TakeBack { gateways: gateways() }).unwrap();
+    registry.probe(ProbeCharge { gateways: gateways() }).unwrap();
+    registry.external(SubmitRefund { gateways: gateways() }).unwrap();
+    registry.probe(ProbeRefund { gateways: gateways() }).unwrap();
+    registry
+}
+
+struct HoldSeats {
+    lasts: Duration,
+}
+
+#[async_trait]
+impl LocalAction<Store> for HoldSeats {
+    const NAME: &'static str = "seats.hold";
+    type Input = HoldSeatsInput;
+    type Output = HoldSeatsOutput;
+
+    async fn run(&self, tx: &mut Tx, call: &Call, input: HoldSeatsInput) -> Answer<HoldSeatsOutput> {
+        let now = tx.time();
+        let business = tx.business();
+        let order = input.order_id;
+        let before = business.holds.get(&order).cloned();
+        let held = match before {
+            Some(hold) if hold.saga != call.saga_id => return Err(Halt::permanent("order-exists", "another saga's")),
+            Some(hold) if hold.state == HoldState::Over => return Err(Halt::permanent("hold-lost", "given back")),
+            Some(hold) if hold.state == HoldState::Committed || hold.expires_at > now => hold,
+            _ => {
+                if !input.seat_ids.iter().all(|seat| business.takeable(seat, order, now)) {
+                    return Err(Halt::permanent("hold-lost", "seats are somebody else's"));
+                }
+                let expires_at = now + self.lasts;
+                let seats = input.seat_ids.clone();
+                business.take(&seats, SeatOf::Held(order, expires_at));
+                Hold { saga: call.saga_id, seats, state: HoldState::Ordered, expires_at }
+            }
+        };
+        business.holds.insert(order, held.clone());
+        Ok(HoldSeatsOutput {
+            hold_id: HoldId(call.saga_id.0),
+            event_id: input.event_id.unwrap_or(EventId(call.saga_id.0)),
+            total: price(held.seats.len()),
+            seat_ids: held.seats,
+            expires_at: held.expires_at,
+        })
+    }
+}
+
+/// What so many seats cost.
+pub(super) fn price(seats: usize) -> Money {
+    Money::new(PRICE_MINOR * i64::try_from(seats).unwrap(), Currency::EUR)
+}
+
+struct ReleaseSeats;
+
+#[async_trait]
+impl LocalAction<Store> for ReleaseSeats {
+    const NAME: &'static str = "seats.release";
+    type Input = OrderSeatsInput;
+    type Output = ReleaseSeatsOutput;
+
+    async fn run(&self, tx: &mut Tx, call: &Call, input: OrderSeatsInput) -> Answer<ReleaseSeatsOutput> {
+        let now = tx.time();
+        let business = tx.business();
+        // where there never was a hold, none can come later
+        let never = Hold { saga: call.saga_id, seats: Vec::new(), state: HoldState::Over, expires_at: now };
+        business.holds.entry(input.order_id).or_insert(never).state = HoldState::Over;
+        Ok(ReleaseSeatsOutput { released: business.give_back(input.order_id) })
+    }
+}
+
+struct CommitSeats;
+
+#[async_trait]
+impl LocalAction<Store> for CommitSeats {
+    const NAME: &'static str = "seats.commit";
+    type Input = OrderSeatsInput;
+    type Output = CommitSeatsOutput;
+
+    async fn run(&self, tx: &mut Tx, call: &Call, input: OrderSeatsInput) -> Answer<CommitSeatsOutput> {
+        let now = tx.time();
+        let business = tx.business();
+        let order = input.order_id;
+        let hold = business.holds.get(&order).cloned().ok_or_else(|| Halt::permanent("hold-lost", "no hold"))?;
+        if hold.state == HoldState::Over || !hold.seats.iter().all(|seat| business.takeable(seat, order, now)) {
+            return Err(Halt::permanent("hold-lost", "the hold is over"));
+        }
+        business.take(&hold.seats, SeatOf::Sold(order));
+        business.holds.insert(order, Hold { state: HoldState::Committed, ..hold.clone() });
+        Ok(CommitSeatsOutput { event_id: EventId(call.saga_id.0), seat_ids: hold.seats })
+    }
+}
+
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct IssueInput {
+    order_id: OrderId,
+}
+
+struct IssueTickets;
+
+#[async_trait]
+impl LocalAction<Store> for IssueTickets {
+    const NAME: &'static str = "tickets.issue";
+    type Input = IssueInput;
+    type Output = IssuedTickets;
+
+    async fn run(&self, tx: &mut Tx, _: &Call, input: IssueInput) -> Answer<IssuedTickets> {
+        let business = tx.business();
+        let order = input.order_id;
+        let seats = business.holds.get(&order).map(|hold| hold.seats.clone()).unwrap_or_default();
+        for seat in &seats {
+            let before = business.tickets.insert(seat.clone(), order);
+            if let Some(other) = before.filter(|other| *other != order) {
+                business.broken.push(format!("seat {seat} is sold to {other} and to {order}"));
+            }
+        }
+        Ok(IssuedTickets { ticket_ids: seats.iter().map(|seat| TicketId::of(order, seat)).collect() })
+    }
+}
+
+struct RequestRefund;
+
+#[async_trait]
+impl LocalAction<Store> for RequestRefund {
+    const NAME: &'static str = "refunds.request";
+    type Input = RequestInput;
+    type Output = RefundRequested;
+
+    async fn run(&self, tx: &mut Tx, call: &Call, input: RequestInput) -> Answer<RefundRequested> {
+        let business = tx.business();
+        let order = input.order_id;
+        let known = business.refunds.get(&input.refund_id).cloned();
+        if known.as_ref().is_some_and(|refund| refund.saga != call.saga_id) {
+            return Err(Halt::permanent("refund-exists", "another saga's"));
+        }
+        let payment = business.payments.get_mut(&order).filter(|payment| known.is_some() || !payment.refund_asked);
+        let Some(payment) = payment else { return Err(Halt::permanent("nothing-captured", "nothing to refund")) };
+        payment.refund_asked = true;
+        let requested = RefundRequested {
+            refund_id: input.refund_id,
+            gateway: payment.gateway.clone(),
+            payment: Reference::new(payment.reference.clone()).unwrap(),
+            amount: payment.captured,
+            generation: 1,
+        };
+        business.refunds.insert(input.refund_id, Refund { saga: call.saga_id, order, settled: false });
+        if business.tickets.values().any(|owner| *owner == order) {
+            business.tickets.retain(|_, owner| *owner != order);
+            business.give_back(order);
+        }
+        Ok(requested)
+    }
+}
+
+struct SettleRefund;
+
+#[async_trait]
+impl LocalAction<Store> for SettleRefund {
+    const NAME: &'static str = "refunds.settle";
+    type Input = SettleInput;
+    type Output = Settled;
+
+    async fn run(&self, tx: &mut Tx, _: &Call, input: SettleInput) -> Answer<Settled> {
+        if let Some(refund) = tx.business().refunds.get_mut(&input.refund_id) {
+            refund.settled = true;
+        }
+        Ok(Settled { in_full: true })
+    }
+}
+
+/// Keeps payments in step with the journal, as the production projection does.
+pub(super) struct Payments;
+
+#[async_trait]
+impl Projection<Store> for Payments {
+    async fn apply(&self, tx: &mut Tx, moves: &[Moved]) -> Result<(), sqlx::Error> {
+        for moved in moves {
+            let order = moved.saga_input.get("orderId").and_then(Value::as_str).and_then(|id| id.parse().ok());
+            let Some(order) = order else { continue };
+            for captured in moved.entries.iter().filter_map(|entry| captured_by(moved, entry)) {
+                tx.business().payments.entry(order).or_insert(captured);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn captured_by(moved: &Moved, entry: &Entry) -> Option<Payment> {
+    let payment = |gateway, reference: Reference, captured| Payment {
+        gateway,
+        reference: reference.as_str().to_owned(),
+        captured,
+        refund_asked: false,
+    };
+    match entry {
+        Entry::Succeeded { step, output, .. } if moved.action_of(step) == Some("payments.charge") => {
+            let output = ChargeOutput::deserialize(output).ok()?;
+            Some(payment(output.gateway, output.reference, output.amount))
+        }
+        Entry::Noted { note, .. } => match PaymentNote::deserialize(note).ok()? {
+            PaymentNote::Captured { gateway, reference, amount, .. } => Some(payment(gateway, reference, amount)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// For readers of traces.
+pub(super) fn clock(at: DateTime<Utc>) -> String {
+    at.format("%M:%S%.3f").to_string()
+}
