@@ -11,7 +11,7 @@ mod trouble;
 mod tx;
 mod unknown;
 
-pub use data::{Case, Data, OutboxRow, Ready, SagaRow};
+pub use data::{Act, Case, Data, OutboxRow, Ready, SagaRow};
 pub use process::{Fate, Process};
 pub use trouble::{CommitFate, Luck, Trouble};
 pub use tx::SimulatedTx;

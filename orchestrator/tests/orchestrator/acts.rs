@@ -1,9 +1,12 @@
 //! What people do, at most once, and only on what they have seen.
 
-use super::world::{World, start};
+use super::{
+    ground::Ground,
+    world::{World, start},
+};
 use orchestrator::{
     SagaId, Start,
-    acts::{Act, ActAnswer, ActError, ActRequest},
+    acts::{Act, ActError, ActRequest},
 };
 use serde_json::json;
 
@@ -12,100 +15,9 @@ pub(crate) fn request(saga: SagaId, seq: i64, act: Act) -> ActRequest {
 }
 
 /// Does it on what the saga is now.
-pub(crate) async fn done(world: &World, saga: SagaId, act: Act) {
+pub(crate) async fn done<G: Ground>(world: &World<G>, saga: SagaId, act: Act) {
     let seq = world.view(saga).await.run.seq;
     world.engine.act(request(saga, seq, act)).await.unwrap();
-}
-
-async fn recorded(world: &World, outcome: &str) -> i64 {
-    sqlx::query_scalar("select count(*) from engine.acts where outcome = $1 and object like 'sag_%'")
-        .bind(outcome)
-        .fetch_one(&world.pool)
-        .await
-        .unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn twenty_clicks_are_one_act_with_one_answer() {
-    let world = World::new().await;
-    let saga = world.start("waiter").await;
-    let seq = world.run_until(saga, "waiting").await.run.seq;
-    let clicks = (0..20).map(|_| world.engine.act(request(saga, seq, Act::Cancel)));
-    let answers = futures::future::join_all(clicks).await;
-    let done = answers.iter().filter(|answer| matches!(answer, Ok(ActAnswer::Done { .. }))).count();
-    let again = answers.iter().filter(|answer| matches!(answer, Ok(ActAnswer::Replayed { .. }))).count();
-    assert_eq!((done, again), (1, 19), "{answers:?}");
-    assert_eq!(recorded(&world, "done").await, 1);
-    world.run_until(saga, "compensated").await;
-    world.all_is_well().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_different_acts_one_is_told_that_the_saga_has_moved() {
-    let world = World::new().await;
-    for _ in 0..100 {
-        let saga = world.start("waiter").await;
-        let seq = world.view(saga).await.run.seq;
-        let signal = Act::Signal { name: "x".to_owned(), payload: json!(1) };
-        let (signalled, cancelled) = tokio::join!(
-            world.engine.act(request(saga, seq, signal)),
-            world.engine.act(request(saga, seq, Act::Cancel))
-        );
-        let refused =
-            [&signalled, &cancelled].into_iter().filter(|a| matches!(a, Err(ActError::MovedOn { .. }))).count();
-        assert_eq!(refused, 1, "{signalled:?} {cancelled:?}");
-    }
-    assert_eq!((recorded(&world, "done").await, recorded(&world, "refused").await), (100, 100));
-    world.all_is_well().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_a_retry_and_a_cancel_one_is_done() {
-    let world = World::new().await;
-    for _ in 0..100 {
-        world.script.answer(Err(orchestrator::action::Halt::transient("later", "later")));
-        let saga = world.start("slow").await;
-        let seq = world.run_until(saga, "waiting").await.run.seq;
-        let (retry, cancel) = tokio::join!(
-            world.engine.act(request(saga, seq, Act::Retry)),
-            world.engine.act(request(saga, seq, Act::Cancel))
-        );
-        match (&retry, &cancel) {
-            (Ok(ActAnswer::Done { .. }), Err(ActError::MovedOn { .. })) => {
-                world.run_until(saga, "completed").await;
-            }
-            (Err(ActError::MovedOn { .. }), Ok(ActAnswer::Done { .. })) => {
-                world.run_until(saga, "compensated").await;
-            }
-            both => panic!("{both:?}"),
-        }
-    }
-    assert_eq!((recorded(&world, "done").await, recorded(&world, "refused").await), (100, 100));
-    world.all_is_well().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_done_is_answered_again_although_the_saga_has_gone_on() {
-    let world = World::new().await;
-    let saga = world.start("waiter").await;
-    let seq = world.run_until(saga, "waiting").await.run.seq;
-    let signal = Act::Signal { name: "x".to_owned(), payload: json!(1) };
-    let first = world.engine.act(request(saga, seq, signal.clone())).await.unwrap();
-    assert_eq!(first, ActAnswer::Done { seq: seq + 1 });
-    done_again(&world, saga, seq, signal).await;
-    done(&world, saga, Act::Cancel).await;
-    world.run_until(saga, "compensated").await;
-    done_again(&world, saga, seq, Act::Signal { name: "x".to_owned(), payload: json!(1) }).await;
-    // another body is another act, on a saga that has moved on
-    let other = Act::Signal { name: "x".to_owned(), payload: json!(2) };
-    let refused = world.engine.act(request(saga, seq, other)).await;
-    assert!(matches!(refused, Err(ActError::MovedOn { .. })), "{refused:?}");
-    world.all_is_well().await;
-}
-
-async fn done_again(world: &World, saga: SagaId, seq: i64, act: Act) {
-    let again = world.engine.act(request(saga, seq, act)).await.unwrap();
-    assert_eq!(again, ActAnswer::Replayed { seq: seq + 1 });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +26,7 @@ async fn a_cancelled_saga_is_a_worker_s_until_it_is_taken_back() {
     let saga = world.start("waiter").await;
     world.run_until(saga, "waiting").await;
     done(&world, saga, Act::Cancel).await;
-    let view = world.view(saga).await;
+    let view = world.engine.saga(saga).await.unwrap().unwrap();
     assert_eq!(view.listed.waiting_on, "worker");
     world.run_until(saga, "compensated").await;
     world.all_is_well().await;
@@ -131,22 +43,6 @@ async fn a_state_forbids_what_it_forbids() {
     }
     let nobody = world.engine.act(request(SagaId::fresh(), 1, Act::Kill)).await;
     assert!(matches!(nobody, Err(ActError::NotFound)));
-    world.all_is_well().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kill_stops_without_taking_back_and_leaves_a_case() {
-    let world = World::new().await;
-    let saga = world.start("waiter").await;
-    world.run_until(saga, "waiting").await;
-    done(&world, saga, Act::Kill).await;
-    assert_eq!(world.view(saga).await.run.state.as_str(), "killed");
-    let cause: String = sqlx::query_scalar("select cause from engine.cases where saga_id = $1")
-        .bind(saga.0)
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
-    assert_eq!(cause, "killed");
     world.all_is_well().await;
 }
 

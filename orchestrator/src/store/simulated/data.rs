@@ -108,7 +108,8 @@ pub struct Case {
 #[derive(Debug, Clone)]
 pub struct Act {
     key: (String, String, SagaId, i64, String),
-    outcome: String,
+    /// `done` or `refused`.
+    pub outcome: String,
     detail: Value,
 }
 
@@ -222,13 +223,16 @@ impl<B: Business> Data<B> {
         }
     }
 
+    fn done(&self, act: &ActRow<'_>) -> Option<&Act> {
+        self.acts.iter().find(|done| done.outcome == "done" && done.key == key(act))
+    }
+
     pub(super) fn act_done(&self, act: &ActRow<'_>) -> Option<i64> {
-        let same = |done: &&Act| done.outcome == "done" && done.key == key(act);
-        self.acts.iter().find(same).and_then(|done| done.detail["seq"].as_i64())
+        self.done(act).and_then(|done| done.detail["seq"].as_i64())
     }
 
     pub(super) fn record_act(&mut self, act: &ActRow<'_>, outcome: &str, detail: &Value) -> Stored<()> {
-        if outcome == "done" && self.act_done(act).is_some() {
+        if outcome == "done" && self.done(act).is_some() {
             return Err(sqlx::Error::Decode("the same act was done before".into()));
         }
         self.acts.push(Act { key: key(act), outcome: outcome.to_owned(), detail: detail.clone() });

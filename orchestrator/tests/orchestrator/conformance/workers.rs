@@ -1,26 +1,17 @@
-//! Claims, leases and fences: workers that die, sleep and come back.
+//! Workers that die, sleep and come back.
 
-use super::{
-    acts,
-    world::{World, words},
+use crate::{
+    acts::done,
+    ground::Ground,
+    world::{World, go_on, words},
 };
-use orchestrator::{Claimed, Engine, Settled, acts::Act, journal::StuckCause};
+use orchestrator::{Settled, acts::Act, journal::StuckCause};
 use serde_json::json;
-use std::sync::Arc;
-use tokio::sync::Semaphore;
 
-/// Has the next call of `test.do` wait at a gate.
-fn gate(world: &World) -> Arc<Semaphore> {
-    let gate = Arc::new(Semaphore::new(0));
-    *world.script.gate.lock().unwrap() = Some(Arc::clone(&gate));
-    gate
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_zombie_writes_nothing_and_learns_of_it_in_the_middle_of_its_call() {
-    let world = World::new().await;
+pub(crate) async fn a_zombie_writes_nothing_and_learns_of_it_in_the_middle_of_its_call<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
     let saga = world.start("three-steps").await;
-    let gate = gate(&world);
+    let gate = world.script.close_gate();
     let zombie = world.another();
     let claimed = world.claim(&zombie, saga).await;
     let asleep = tokio::spawn({
@@ -28,7 +19,7 @@ async fn a_zombie_writes_nothing_and_learns_of_it_in_the_middle_of_its_call() {
         async move { zombie.execute(claimed).await }
     });
     world.script.entered.notified().await;
-    *world.script.gate.lock().unwrap() = None;
+    world.script.remove_gate();
     // its lease ends; another takes the saga, asks what became of the call, and goes on to the end
     world.end_leases().await;
     let finished = world.run_until(saga, "completed").await;
@@ -40,18 +31,31 @@ async fn a_zombie_writes_nothing_and_learns_of_it_in_the_middle_of_its_call() {
     world.all_is_well().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_result_is_kept_when_others_write_in_the_middle_of_a_call() {
-    let world = World::new().await;
+pub(crate) async fn a_zombie_s_local_action_has_no_effect<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
+    let saga = world.start("one-step").await;
+    let zombie = world.another();
+    let claimed = world.claim(&zombie, saga).await;
+    let (claimed, report) = zombie.execute(claimed).await;
+    world.end_leases().await;
+    world.run_until(saga, "completed").await;
+    assert!(matches!(zombie.settle(claimed, report).await, Settled::Superseded));
+    assert_eq!((world.effects(saga).await, world.script.calls().len()), (1, 1));
+    assert_eq!(words(&world.view(saga).await), ["started", "succeeded only", "completed"]);
+    world.all_is_well().await;
+}
+
+pub(crate) async fn a_result_is_kept_when_others_write_in_the_middle_of_a_call<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
     let saga = world.start("three-steps").await;
-    let gate = gate(&world);
+    let gate = world.script.close_gate();
     let claimed = world.claim(&world.engine, saga).await;
     let calling = tokio::spawn({
         let engine = world.engine.clone();
         async move { engine.execute(claimed).await }
     });
     world.script.entered.notified().await;
-    *world.script.gate.lock().unwrap() = None;
+    world.script.remove_gate();
     world.engine.signal(saga, "something", json!({}), "test").await.unwrap();
     gate.add_permits(1);
     let (claimed, report) = calling.await.unwrap();
@@ -63,19 +67,18 @@ async fn a_result_is_kept_when_others_write_in_the_middle_of_a_call() {
     world.all_is_well().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_in_the_middle_of_a_call_stops_further_calls_and_is_carried_out() {
-    let world = World::new().await;
+pub(crate) async fn a_cancel_in_the_middle_of_a_call_stops_further_calls_and_is_carried_out<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
     let saga = world.start("three-steps").await;
-    let gate = gate(&world);
+    let gate = world.script.close_gate();
     let claimed = world.claim(&world.engine, saga).await;
     let calling = tokio::spawn({
         let engine = world.engine.clone();
         async move { engine.execute(claimed).await }
     });
     world.script.entered.notified().await;
-    *world.script.gate.lock().unwrap() = None;
-    acts::done(&world, saga, Act::Cancel).await;
+    world.script.remove_gate();
+    done(&world, saga, Act::Cancel).await;
     gate.add_permits(1);
     let (claimed, report) = calling.await.unwrap();
     world.engine.settle(claimed, report).await;
@@ -86,26 +89,25 @@ async fn a_cancel_in_the_middle_of_a_call_stops_further_calls_and_is_carried_out
     world.all_is_well().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_kills_every_worker_becomes_stuck_and_says_so() {
+pub(crate) async fn a_step_that_kills_every_worker_becomes_stuck_and_says_so<G: Ground>() {
     // asked about between two deaths, and not
     for (definition, step) in [("patient", "ask"), ("slow", "one")] {
-        let world = World::new().await;
+        let world = World::<G>::on_new_ground().await;
         let saga = world.start(definition).await;
-        let _gate = gate(&world);
+        let _gate = world.script.close_gate();
         let mut deaths = 0;
         while world.view(saga).await.run.state.as_str() != "stuck" {
             let doomed = world.another();
             let claimed = world.claim(&doomed, saga).await;
-            let dying = tokio::spawn(async move { goes_on(&doomed, claimed).await });
+            let mut dying = tokio::spawn(async move { go_on(&doomed, claimed).await });
             tokio::select! {
                 () = world.script.entered.notified() => {
                     deaths += 1;
                     dying.abort();
+                    assert!(dying.await.unwrap_err().is_cancelled());
                 }
-                () = async { while !dying.is_finished() { tokio::task::yield_now().await; } } => {}
+                ended = &mut dying => drop(ended.unwrap()),
             }
-            drop(dying.await);
             assert!(deaths < 20, "it was claimed for ever");
             world.end_leases().await;
         }
@@ -115,27 +117,15 @@ async fn a_step_that_kills_every_worker_becomes_stuck_and_says_so() {
         assert!((5..=6).contains(&deaths), "{definition}: {deaths}");
         world.all_is_well().await;
         // a person tries again with a worker that survives it
-        *world.script.gate.lock().unwrap() = None;
-        acts::done(&world, saga, Act::Retry).await;
+        world.script.remove_gate();
+        done(&world, saga, Act::Retry).await;
         world.run_until(saga, "completed").await;
         world.all_is_well().await;
     }
 }
 
-/// Goes on with a claim for as long as it lasts.
-async fn goes_on(engine: &Engine, mut claimed: Claimed) {
-    loop {
-        let (executed, report) = engine.execute(claimed).await;
-        match engine.settle(executed, report).await {
-            Settled::Continue(next) => claimed = next,
-            Settled::Released | Settled::Superseded => return,
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_handed_back_is_claimed_by_others_at_once() {
-    let world = World::new().await;
+pub(crate) async fn what_is_handed_back_is_claimed_by_others_at_once<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
     let saga = world.start("doomed").await;
     let leaving = world.another();
     let claimed = world.claim(&leaving, saga).await;
@@ -145,34 +135,45 @@ async fn what_is_handed_back_is_claimed_by_others_at_once() {
     world.all_is_well().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_wake_up_is_seen_and_mended() {
-    let world = World::new().await;
+pub(crate) async fn a_claim_whose_holder_has_gone_is_not_kept_alive<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
     let saga = world.start("three-steps").await;
-    sqlx::query("delete from engine.ready").execute(&world.pool).await.unwrap();
-    let violated = world.engine.violations().await.unwrap();
-    assert_eq!(violated[0].0, "saga-is-looked-after");
+    let held = world.claim(&world.engine, saga).await;
+    world.end_leases().await;
+    world.engine.keep_leases().await.unwrap();
+    assert!(world.engine.claim("test", 1).await.unwrap().is_empty(), "its holder keeps it");
+    drop(held);
+    world.end_leases().await;
+    world.engine.keep_leases().await.unwrap();
+    world.run_until(saga, "completed").await;
+    world.all_is_well().await;
+}
+
+pub(crate) async fn a_lost_wake_up_is_seen_and_mended<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
+    let saga = world.start("three-steps").await;
+    world.lose_wake_ups().await;
+    let violated = world.violations().await;
+    assert!(violated[0].starts_with("saga-is-looked-after "), "{violated:?}");
     assert_eq!(world.engine.sweep().await.unwrap(), 1);
     world.run_until(saga, "completed").await;
     world.all_is_well().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_move_that_the_database_refuses_does_not_take_others_with_it() {
-    let world = World::new().await;
-    sqlx::query("alter table engine.journal add constraint refused check (entry::text not like '%poison%')")
-        .execute(&world.pool)
-        .await
-        .unwrap();
-    world.script.answer(Ok(json!({ "poison": true })));
-    let bad = world.start("three-steps").await;
-    world.turn(&world.engine).await;
-    let good: Vec<_> = futures::future::join_all((0..20).map(|_| world.start("one-step"))).await;
-    for saga in good {
-        world.run_until(saga, "completed").await;
+pub(crate) async fn one_saga_that_does_not_read_keeps_no_other_from_work<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
+    let odd = world.start("waiter").await;
+    let good = world.start("one-step").await;
+    world.spoil_definition("waiter").await;
+    // a process that has not read the definition before
+    let other = world.another();
+    for _ in 0..20 {
+        world.turn(&other).await;
+        world.let_pass(31).await;
     }
-    // what could not be recorded is in doubt, and asked about
-    let view = world.run_until(bad, "completed").await;
-    assert!(words(&view).contains(&"inDoubt one".to_owned()), "{:?}", words(&view));
+    assert_eq!(world.view(good).await.run.state.as_str(), "completed");
+    assert_eq!(world.wake_up(odd).await.unwrap().claims, 0, "nobody has died with it");
+    // the process that knows it goes on
+    world.run_until(odd, "waiting").await;
     world.all_is_well().await;
 }
