@@ -3,6 +3,7 @@
 //!
 //! Locks are taken in one order everywhere: the hold, then its seats by their ids.
 
+mod bind;
 mod in_order;
 mod release;
 mod reserve;
@@ -10,9 +11,10 @@ mod state;
 mod store;
 mod sweep;
 
+pub use bind::{BindError, Bindable, bind_in_tx, lock_bindable_in_tx};
 pub use in_order::{
-    BindError, BoundHold, CommitError, CommittedHold, ConfirmError, NewOrderHold, Released, bind_to_order_in_tx,
-    commit_in_tx, confirm_in_tx, hold_for_order_in_tx, release_order_in_tx, return_seats_in_tx,
+    BoundHold, CommitError, CommittedHold, ConfirmError, NewOrderHold, Released, commit_in_tx, confirm_in_tx,
+    hold_for_order_in_tx, release_order_in_tx, return_seats_in_tx,
 };
 pub use release::ReleaseError;
 pub use reserve::{Reserve, ReserveError, Reserved, SEATS_PER_HOLD_MAX, Wish};

@@ -4,13 +4,15 @@
 mod cancel;
 mod payment_method;
 mod place;
+mod record;
 mod status;
 mod view;
 mod wait;
 
 pub use cancel::{CancelError, CancelOrder, Cancellation, cancel};
 pub use payment_method::{InvalidPaymentMethod, PaymentMethod};
-pub use place::{NewOrder, PlaceError, PlaceOrder, Placed, Placement, Places, expire_keys, record_in_tx, saga_in_tx};
+pub use place::{PlaceError, PlaceOrder, Placed, Placement, Places, expire_keys};
+pub use record::{NewOrder, record_in_tx, saga_in_tx};
 pub use status::{IllegalOrderTransition, NotAnOrderStatus, OrderEvent, OrderStatus};
 pub use view::{Order, OrderFilter, OrderPayment, OrderRefund, OrderTicket, find, list};
 pub use wait::OrderWaits;

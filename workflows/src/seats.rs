@@ -8,8 +8,8 @@ mod mirror;
 
 pub use best::{FreeSeat, Picked, pick};
 pub use map::{Seat, SeatMap, SeatMapError, SeatStatus, seat_map, seat_map_version};
-pub(crate) use mirror::tell_in_tx;
 pub use mirror::{MirrorError, SEATS_CHANGED, deliver_seats_changed, mirror_seats, warm, warm_if_cold};
+pub(crate) use mirror::{tell_all_in_tx, tell_in_tx};
 
 use crate::ids::EventId;
 use sqlx::PgExecutor;

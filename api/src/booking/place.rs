@@ -13,7 +13,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use orchestrator::ids::SagaId;
+use orchestrator::{ids::SagaId, start::StartError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -91,7 +91,8 @@ fn problem(error: PlaceError) -> Problem {
         PlaceError::IdempotencyConflict => {
             Problem::new(&kinds::IDEMPOTENCY_CONFLICT, "The key was used with another body.")
         }
+        PlaceError::Start(StartError::Database(error)) | PlaceError::Database(error) => error.into(),
         PlaceError::Start(error) => Problem::internal(error),
-        PlaceError::Database(error) => error.into(),
+        PlaceError::Commit(error) => error.into(),
     }
 }

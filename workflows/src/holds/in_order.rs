@@ -1,4 +1,4 @@
-//! What an order does with its hold: binds it, makes sure of it, commits it, gives it back. Each joins the
+//! What an order does with its hold: makes sure of it, commits it, gives it back. Each joins the
 //! caller's transaction, and may run twice. Each tells Redis through the outbox.
 //!
 //! An order has one hold for ever (a unique index says so). When the order's compensation comes where there is
@@ -32,23 +32,6 @@ pub struct BoundHold {
     pub total: Money,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
-}
-
-/// Why an order cannot have a hold.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// There is none with this id, or it is another user's.
-    #[error("there is no such hold")]
-    NotFound,
-    /// It was released, or its time is over.
-    #[error("the hold is over")]
-    Expired,
-    /// It has another order.
-    #[error("the hold has the order {0}")]
-    OrderExists(OrderId),
-    /// The database failed.
-    #[error("the hold could not be bound to the order")]
-    Database(#[from] sqlx::Error),
 }
 
 /// Why an order has no seats.
@@ -110,51 +93,6 @@ pub struct CommittedHold {
 pub struct Released {
     /// The seats that are free now and were the order's before; none when it runs again.
     pub seat_ids: Vec<String>,
-}
-
-/// Makes a hold an order's; from then on it lasts `lasts` from now. `user`: whose it must be, where the caller acts
-/// for one user alone. The same order again finds it bound.
-///
-/// # Errors
-/// [`BindError`]; nothing is changed then.
-pub async fn bind_to_order_in_tx(
-    tx: &mut PgConnection,
-    hold_id: HoldId,
-    user: Option<&str>,
-    order_id: OrderId,
-    lasts: Duration,
-) -> Result<BoundHold, BindError> {
-    let hold = store::lock_hold(&mut *tx, hold_id).await?.ok_or(BindError::NotFound)?;
-    if hold.state == HoldState::Void || user.is_some_and(|user| user != hold.user_id) {
-        return Err(BindError::NotFound);
-    }
-    match hold.order_id {
-        Some(order) if order == order_id => return Ok(bound(hold)),
-        Some(order) => return Err(BindError::OrderExists(order)),
-        None if hold.over || hold.state != HoldState::Active => return Err(BindError::Expired),
-        None => {}
-    }
-    let state = hold.after(HoldEvent::OrderPlaced)?;
-    // it may have ended since this transaction began
-    let own = store::lock_takeable(&mut *tx, hold.event_id, &hold.seat_ids, hold_id).await?;
-    if own.len() != hold.seat_ids.len() {
-        return Err(BindError::Expired);
-    }
-    let expires_at = sqlx::query_scalar!(
-        "update booking.holds
-         set state = $2, order_id = $3, expires_at = now() + make_interval(secs => $4), changed_at = now()
-         where hold_id = $1
-         returning expires_at",
-        hold_id.0,
-        state.as_str(),
-        order_id.0,
-        lasts.as_secs_f64(),
-    )
-    .fetch_one(&mut *tx)
-    .await?;
-    store::hold_seats(&mut *tx, hold.event_id, &hold.seat_ids, hold_id, expires_at).await?;
-    tell_in_tx(&mut *tx, hold.event_id, &hold.seat_ids).await?;
-    Ok(bound(Hold { expires_at, ..hold }))
 }
 
 /// Makes sure that an order's hold lasts. One that is over is taken again for `lasts` from now, if nobody else

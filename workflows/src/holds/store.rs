@@ -36,6 +36,27 @@ pub struct Hold {
     pub order_id: Option<OrderId>,
 }
 
+/// The seats of holds, as columns for `unnest`.
+#[derive(Default)]
+pub(super) struct SeatColumns {
+    pub(super) events: Vec<Uuid>,
+    pub(super) seats: Vec<String>,
+    pub(super) holds: Vec<Uuid>,
+}
+
+impl SeatColumns {
+    /// A row for each seat of each hold: the hold, its event, its seats.
+    pub(super) fn of<'a>(holds: impl IntoIterator<Item = (Uuid, Uuid, &'a [String])>) -> Self {
+        let mut columns = Self::default();
+        for (hold, event, seats) in holds {
+            columns.events.extend(seats.iter().map(|_| event));
+            columns.seats.extend(seats.iter().cloned());
+            columns.holds.extend(seats.iter().map(|_| hold));
+        }
+        columns
+    }
+}
+
 /// A row as it is stored.
 pub(super) struct HoldRow {
     pub(super) hold_id: Uuid,
@@ -84,6 +105,11 @@ impl Hold {
     pub(super) fn after(&self, event: HoldEvent) -> Result<HoldState, sqlx::Error> {
         self.state.on(event).map_err(|error| impossible("state", self.hold_id, &error.to_string()))
     }
+
+    /// Whether its token is in use: by a hold without an order, or used up by the order that was placed with it.
+    fn is_named_by_its_token(&self) -> bool {
+        self.state == HoldState::Active || (self.order_id.is_some() && self.state != HoldState::Void)
+    }
 }
 
 fn money_of(amount_minor: i64, currency: &str) -> Result<Money, crate::money::MoneyError> {
@@ -94,20 +120,25 @@ fn impossible(column: &str, hold: HoldId, what: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("booking.holds.{column} of {hold}: {what}").into())
 }
 
-/// One hold, locked.
-pub(super) async fn lock_hold(tx: &mut PgConnection, hold: HoldId) -> Result<Option<Hold>, sqlx::Error> {
-    sqlx::query_as!(
+/// These holds as far as they exist, locked in the order of their ids.
+pub(super) async fn lock_holds(tx: &mut PgConnection, holds: &[HoldId]) -> Result<Vec<Hold>, sqlx::Error> {
+    let rows = sqlx::query_as!(
         HoldRow,
         r#"select hold_id, event_id, user_id, hold_token, seat_ids, returned_seat_ids, total_minor, currency, state,
              expires_at, expires_at <= now() as "over!", order_id
-           from booking.holds where hold_id = $1
+           from booking.holds where hold_id = any($1)
+           order by hold_id
            for update"#,
-        hold.0,
+        &holds.iter().map(|hold| hold.0).collect::<Vec<_>>(),
     )
-    .fetch_optional(tx)
-    .await?
-    .map(Hold::try_from)
-    .transpose()
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(Hold::try_from).collect()
+}
+
+/// One hold, locked.
+pub(super) async fn lock_hold(tx: &mut PgConnection, hold: HoldId) -> Result<Option<Hold>, sqlx::Error> {
+    Ok(lock_holds(tx, &[hold]).await?.pop())
 }
 
 /// The hold of an order, locked.
@@ -126,30 +157,7 @@ pub(super) async fn lock_hold_of_order(tx: &mut PgConnection, order: OrderId) ->
     .transpose()
 }
 
-/// The hold that a token names, if it names one still, locked.
-pub(super) async fn lock_hold_by_token(
-    tx: &mut PgConnection,
-    event: EventId,
-    token: &str,
-) -> Result<Option<Hold>, sqlx::Error> {
-    sqlx::query_as!(
-        HoldRow,
-        r#"select hold_id, event_id, user_id, hold_token, seat_ids, returned_seat_ids, total_minor, currency, state,
-             expires_at, expires_at <= now() as "over!", order_id
-           from booking.holds
-           where event_id = $1 and hold_token = $2
-               and (state = 'active' or (order_id is not null and state <> 'void'))
-           for update"#,
-        event.0,
-        token,
-    )
-    .fetch_optional(tx)
-    .await?
-    .map(Hold::try_from)
-    .transpose()
-}
-
-/// As [`lock_hold_by_token`], only looking.
+/// The hold that a token names, if it names one still.
 pub(super) async fn find_hold_by_token(
     db: impl PgExecutor<'_>,
     event: EventId,
@@ -169,6 +177,18 @@ pub(super) async fn find_hold_by_token(
     .await?
     .map(Hold::try_from)
     .transpose()
+}
+
+/// As [`find_hold_by_token`], locked.
+pub(super) async fn lock_hold_by_token(
+    tx: &mut PgConnection,
+    event: EventId,
+    token: &str,
+) -> Result<Option<Hold>, sqlx::Error> {
+    let Some(found) = find_hold_by_token(&mut *tx, event, token).await? else { return Ok(None) };
+    // it may have moved before it was locked
+    let locked = lock_hold(tx, found.hold_id).await?;
+    Ok(locked.filter(Hold::is_named_by_its_token))
 }
 
 /// A seat that a hold may have.

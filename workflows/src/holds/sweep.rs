@@ -1,7 +1,10 @@
 //! Holds whose time is over. Their seats are free without this: it only says so, to the holds and to Redis.
 
-use super::state::{HoldEvent, HoldState};
-use crate::{ids::EventId, seats::tell_in_tx};
+use super::{
+    state::{HoldEvent, HoldState},
+    store::SeatColumns,
+};
+use crate::{ids::EventId, seats::tell_all_in_tx};
 use sqlx::{PgConnection, PgPool, types::Uuid};
 use std::collections::BTreeMap;
 
@@ -16,9 +19,7 @@ pub async fn sweep_expired(pool: &PgPool, limit: i64) -> Result<usize, sqlx::Err
         return Ok(0);
     }
     let freed = free(&mut tx, &ended).await?;
-    for (event, seats) in freed {
-        tell_in_tx(&mut tx, event, &seats).await?;
-    }
+    tell_all_in_tx(&mut tx, freed).await?;
     tx.commit().await?;
     Ok(ended.len())
 }
@@ -51,16 +52,8 @@ async fn end(tx: &mut PgConnection, limit: i64) -> Result<Vec<Ended>, sqlx::Erro
 
 /// Frees the seats that nobody has taken since.
 async fn free(tx: &mut PgConnection, ended: &[Ended]) -> Result<BTreeMap<EventId, Vec<String>>, sqlx::Error> {
-    let mut events = Vec::new();
-    let mut seats = Vec::new();
-    let mut holds = Vec::new();
-    for hold in ended {
-        for seat in &hold.seat_ids {
-            events.push(hold.event_id);
-            seats.push(seat.clone());
-            holds.push(hold.hold_id);
-        }
-    }
+    let SeatColumns { events, seats, holds } =
+        SeatColumns::of(ended.iter().map(|hold| (hold.hold_id, hold.event_id, hold.seat_ids.as_slice())));
     let rows = sqlx::query!(
         "with own as (
              select s.event_id, s.seat_id

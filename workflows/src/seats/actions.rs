@@ -85,7 +85,7 @@ impl LocalAction for HoldSeats {
             // a saga that was started with seats: nobody has placed its order
             None => {
                 let new = NewOrder { order_id: input.order_id, saga_id: call.saga_id, hold: hold.clone() };
-                if !orders::record_in_tx(&mut *tx, &new, None).await? {
+                if !orders::record_in_tx(&mut *tx, &new).await? {
                     return Err(not_its_order(input.order_id));
                 }
             }

@@ -15,6 +15,8 @@ use sqlx::{PgConnection, PgPool, types::Uuid};
 
 /// The topic of messages that tell Redis of changed seats.
 pub const SEATS_CHANGED: &str = "seats.changed";
+/// Seats that one message names at most.
+const SEATS_PER_MESSAGE: usize = 500;
 /// Seats that are read at once while warming.
 const WARM_PAGE: i64 = 2_000;
 /// Events that are looked at by one [`warm_if_cold`].
@@ -44,12 +46,23 @@ pub(crate) async fn tell_in_tx(
     event_id: EventId,
     seat_ids: &[String],
 ) -> Result<(), sqlx::Error> {
-    if seat_ids.is_empty() {
-        return Ok(());
+    tell_all_in_tx(tx, [(event_id, seat_ids.to_vec())]).await
+}
+
+/// Puts messages about changed seats of several events into the outbox.
+pub(crate) async fn tell_all_in_tx(
+    tx: &mut PgConnection,
+    changed: impl IntoIterator<Item = (EventId, Vec<String>)>,
+) -> Result<(), sqlx::Error> {
+    let mut messages = Vec::new();
+    for (event_id, seats) in changed {
+        for seat_ids in seats.chunks(SEATS_PER_MESSAGE) {
+            let changed = SeatsChanged { event_id, seat_ids: seat_ids.to_vec() };
+            let payload = serde_json::to_value(changed).map_err(|error| sqlx::Error::Encode(error.into()))?;
+            messages.push(Message { topic: SEATS_CHANGED.to_owned(), payload });
+        }
     }
-    let changed = SeatsChanged { event_id, seat_ids: seat_ids.to_vec() };
-    let payload = serde_json::to_value(changed).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    enqueue_in_tx(tx, &[Message { topic: SEATS_CHANGED.to_owned(), payload }]).await
+    enqueue_in_tx(tx, &messages).await
 }
 
 /// Delivers a message of the topic [`SEATS_CHANGED`].

@@ -8,7 +8,7 @@ use orchestrator::{
 };
 use serde_json::{Value, json};
 use workflows::{
-    holds::{BindError, ReserveError, bind_to_order_in_tx, return_seats_in_tx, sweep_expired},
+    holds::{BindError, ReserveError, return_seats_in_tx, sweep_expired},
     ids::{HoldId, OrderId},
     seats::{
         SeatStatus::{Available, Held, Sold},
@@ -58,33 +58,18 @@ async fn an_order_takes_the_hold_over_and_extends_it() {
     let world = World::new(Redis::Well).await;
     let hold = world.held("ann", &[0, 1]).await;
     let order = OrderId::fresh();
-    let bind = |user: Option<&'static str>, order: OrderId| {
-        let world = &world;
-        let hold = hold.hold_id;
-        async move {
-            let mut tx = world.pool.begin().await.unwrap();
-            let bound = bind_to_order_in_tx(&mut tx, hold, user, order, ORDER_TTL).await?;
-            tx.commit().await.unwrap();
-            Ok::<_, BindError>(bound)
-        }
-    };
-    assert!(matches!(bind(Some("bob"), order).await, Err(BindError::NotFound)));
-    let bound = bind(Some("ann"), order).await.unwrap();
-    assert!(bound.expires_at > hold.expires_at);
-    assert_eq!((bound.total, &bound.seat_ids), (hold.total, &hold.seat_ids));
-    assert_eq!(bind(None, order).await.unwrap(), bound, "again");
-    match bind(None, OrderId::fresh()).await {
+    assert!(matches!(world.bind(hold.hold_id, Some("bob"), order).await, Err(BindError::NotFound)));
+    world.bind(hold.hold_id, Some("ann"), order).await.unwrap();
+    assert!(world.ends_at(hold.hold_id).await > hold.expires_at);
+    match world.bind(hold.hold_id, None, OrderId::fresh()).await {
         Err(BindError::OrderExists(found)) => assert_eq!(found, order),
         other => panic!("{other:?}"),
     }
     world.assert_well().await;
     let over = world.held("bob", &[5]).await;
     world.pass_time_of(over.hold_id).await;
-    let mut tx = world.pool.begin().await.unwrap();
-    let late = bind_to_order_in_tx(&mut tx, over.hold_id, None, OrderId::fresh(), ORDER_TTL).await;
-    assert!(matches!(late, Err(BindError::Expired)));
-    let unknown = bind_to_order_in_tx(&mut tx, HoldId::fresh(), None, OrderId::fresh(), ORDER_TTL).await;
-    assert!(matches!(unknown, Err(BindError::NotFound)));
+    assert!(matches!(world.bind(over.hold_id, None, OrderId::fresh()).await, Err(BindError::Expired)));
+    assert!(matches!(world.bind(HoldId::fresh(), None, OrderId::fresh()).await, Err(BindError::NotFound)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

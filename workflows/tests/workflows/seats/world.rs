@@ -1,5 +1,6 @@
 //! One event on sale, with what sells it.
 
+use chrono::{DateTime, Utc};
 use orchestrator::{
     Postgres,
     outbox::{Deliver, dispatch_due},
@@ -10,7 +11,7 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 use std::{path::Path, time::Duration};
 use workflows::{
     events::{self, NewEvent, NewSection},
-    holds::{Hold, Holds, Reserve, ReserveError, Reserved, Wish},
+    holds::{BindError, Hold, Holds, Reserve, ReserveError, Reserved, Wish, bind_in_tx, lock_bindable_in_tx},
     ids::{EventId, HoldId, OrderId},
     seat_cache::SeatCache,
     seats::{SEATS_CHANGED, SeatStatus, deliver_seats_changed, seat_map},
@@ -149,12 +150,28 @@ impl World {
     /// An order for a hold, in a transaction of its own.
     pub(super) async fn order(&self, hold: &Hold) -> OrderId {
         let order = OrderId::fresh();
-        let mut tx = self.pool.begin().await.unwrap();
-        workflows::holds::bind_to_order_in_tx(&mut tx, hold.hold_id, Some(&hold.user_id), order, ORDER_TTL)
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
+        self.bind(hold.hold_id, Some(&hold.user_id), order).await.unwrap();
         order
+    }
+
+    /// Gives a hold to an order, in a transaction of its own.
+    pub(super) async fn bind(&self, hold: HoldId, user: Option<&str>, order: OrderId) -> Result<(), BindError> {
+        let mut tx = self.pool.begin().await.unwrap();
+        let mut found = lock_bindable_in_tx(&mut tx, &[hold]).await.unwrap();
+        let bindable = found.get_mut(&hold).ok_or(BindError::NotFound)?;
+        bindable.bind(order, user)?;
+        bind_in_tx(&mut tx, &[&*bindable], ORDER_TTL).await.unwrap();
+        tx.commit().await.unwrap();
+        Ok(())
+    }
+
+    /// When a hold ends.
+    pub(super) async fn ends_at(&self, hold: HoldId) -> DateTime<Utc> {
+        sqlx::query_scalar("select expires_at from booking.holds where hold_id = $1")
+            .bind(hold.0)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
     }
 
     /// Delivers what is in the outbox.
