@@ -212,7 +212,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
 }
 
 /// Where throw-away data goes: the first place that PostgreSQL's user can reach.
-fn temporary_parent() -> Result<PathBuf, Error> {
+pub(crate) fn temporary_parent() -> Result<PathBuf, Error> {
     let account = Account::for_postgres()?;
     first_usable(vec![env::temp_dir(), "/tmp".into(), "/var/tmp".into()], account)
 }

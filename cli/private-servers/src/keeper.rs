@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Write},
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
@@ -17,7 +17,7 @@ const STOP_SECS_MAX: u64 = 20;
 /// How often we look whether something has happened to a server.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Arguments: the signal that stops the server, two directories to remove afterwards (the second may
+/// Arguments: the signal that stops the server unless the pipe brings the name of another, two directories to remove afterwards (the second may
 /// be empty: none), the server. Standard input is the pipe to us. Standard output is the data directory's lock, which
 /// is thus held for as long as the server runs, even when we are gone. Standard error is the log.
 const SCRIPT: &str = r#"
@@ -27,7 +27,7 @@ exec 3<&0
 "$@" </dev/null >&2 3<&- &
 server=$!
 trap '' INT TERM HUP QUIT
-( read -r gone <&3; kill -s "$signal" "$server" ) &
+( read -r other <&3; kill -s "${other:-$signal}" "$server" ) &
 watch=$!
 wait "$server"
 status=$?
@@ -85,6 +85,13 @@ impl Keeper {
     /// The server's exit status, if it has stopped.
     pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.shell.try_wait()
+    }
+}
+
+impl Keeper {
+    /// Stops the server with another signal than it is stopped with as a rule, and waits until it is gone.
+    pub(crate) fn stop_with(mut self, signal: &str) -> io::Result<()> {
+        self.pipe.take().map_or(Ok(()), |mut pipe| writeln!(pipe, "{signal}"))
     }
 }
 

@@ -16,11 +16,15 @@ mod error;
 mod keeper;
 mod postgres;
 mod programs;
+mod proxy;
 mod redis;
+mod small_disk;
 mod test_servers;
 
 pub use data_dir::{DataDir, Existing};
 pub use error::Error;
 pub use postgres::{Durability, PrivatePostgres};
+pub use proxy::{Fault, Proxy, Spot};
 pub use redis::PrivateRedis;
+pub use small_disk::SmallDisk;
 pub use test_servers::TestServers;

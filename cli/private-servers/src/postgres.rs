@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    DataDir, Error,
+    DataDir, Error, SmallDisk,
     account::Account,
     data_dir::{remove, tail},
     error::OnFile,
@@ -21,7 +21,7 @@ use crate::{
 const START_SECS_MAX: u64 = 60;
 /// How long a server that nobody keeps may take to stop.
 const STOP_SECS_MAX: u64 = 20;
-const PORT: &str = "5432";
+pub(crate) const PORT: &str = "5432";
 
 /// Whether what has been committed must survive a crash of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,26 +37,44 @@ pub enum Durability {
 pub struct PrivatePostgres {
     bin: PathBuf,
     sockets: PathBuf,
-    _keeper: Keeper,
+    keeper: Keeper,
+}
+
+/// Where its data is, and who may touch it.
+struct Place<'a> {
+    account: Account,
+    parent: PathBuf,
+    /// Only those see it who have entered.
+    disk: Option<&'a SmallDisk>,
 }
 
 impl PrivatePostgres {
     /// Starts a server on the data in `home`, which is made if it isn't there, and waits until it
     /// answers.
     pub fn start(home: &DataDir, durability: Durability) -> Result<Self, Error> {
+        Self::start_at(home, None, durability)
+    }
+
+    /// The same, with its data on a small disk that was mounted for this home.
+    pub fn start_on(disk: &SmallDisk, home: &DataDir, durability: Durability) -> Result<Self, Error> {
+        Self::start_at(home, Some(disk), durability)
+    }
+
+    fn start_at(home: &DataDir, disk: Option<&SmallDisk>, durability: Durability) -> Result<Self, Error> {
         let bin = programs::postgres_bin()?;
         let account = Account::for_postgres()?;
         let server_dir = home.server_dir("postgres", account)?;
         let sockets = home.socket_dir(&server_dir, account)?;
-        let data = server_dir.join("data");
+        let place = Place { account, parent: disk.map_or(server_dir, |disk| disk.path().to_owned()), disk };
+        let data = place.data_from_outside();
         let (log_path, log) = home.log("postgres")?;
         stop_unkept(&data)?;
         if !data.join("PG_VERSION").exists() {
-            initdb(&bin, account, &server_dir, &data)?;
+            place.initdb(&bin)?;
         }
         remove(&data.join("postmaster.pid"))?;
         let mut keeper = Keeper::start(Orders {
-            server: server_command(&bin, &data, &sockets, durability),
+            server: place.server_command(&bin, &sockets, durability),
             account,
             signal: match durability {
                 Durability::Durable => "INT",
@@ -69,7 +87,18 @@ impl PrivatePostgres {
         })
         .on("start PostgreSQL in", &data)?;
         wait_until_ready(&mut keeper, &data, &log_path)?;
-        Ok(Self { bin, sockets, _keeper: keeper })
+        Ok(Self { bin, sockets, keeper })
+    }
+
+    /// Stops it as `pg_ctl stop -m immediate` does: as if the machine had lost its power, but for what the kernel
+    /// has in hand. The next start recovers.
+    pub fn crash(self) -> Result<(), Error> {
+        self.keeper.stop_with("QUIT").on("stop the PostgreSQL on", &self.sockets)
+    }
+
+    /// Whether it has stopped by itself.
+    pub fn has_ended(&mut self) -> Result<bool, Error> {
+        Ok(self.keeper.ended().on("look after the PostgreSQL on", &self.sockets)?.is_some())
     }
 
     /// The URL of a database on this server, for sqlx and for `psql`.
@@ -102,47 +131,67 @@ impl PrivatePostgres {
     }
 }
 
-fn server_command(bin: &Path, data: &Path, sockets: &Path, durability: Durability) -> Vec<String> {
-    let mut settings = vec![
-        "listen_addresses=".to_owned(),
-        format!("unix_socket_directories={}", sockets.display()),
-        format!("port={PORT}"),
-        "max_connections=300".to_owned(),
-        "shared_buffers=256MB".to_owned(),
-        "max_wal_size=2GB".to_owned(),
-        "log_min_messages=warning".to_owned(),
-        "log_line_prefix=%m [%p] %d ".to_owned(),
-        "timezone=UTC".to_owned(),
-    ];
-    if durability == Durability::Throwaway {
-        settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
+impl Place<'_> {
+    fn data(&self) -> PathBuf {
+        self.parent.join("data")
     }
-    let program = bin.join("postgres").display().to_string();
-    let mut command = vec![program, "-D".to_owned(), data.display().to_string()];
-    for setting in settings {
-        command.extend(["-c".to_owned(), setting]);
-    }
-    command
-}
 
-/// Makes the data directory under another name first, so that it is either whole or not there.
-fn initdb(bin: &Path, account: Account, parent: &Path, data: &Path) -> Result<(), Error> {
-    let unfinished = parent.join("unfinished");
-    remove(&unfinished)?;
-    remove(data)?;
-    let mut command = Command::new(bin.join("initdb"));
-    command
-        .arg("-D")
-        .arg(&unfinished)
-        .args(["--auth=trust", "--username=postgres", "--encoding=UTF8"])
-        .args(["--locale=C.UTF-8", "--no-sync"])
-        .env("LC_ALL", "C")
-        .current_dir("/")
-        .stdin(Stdio::null());
-    account.run(&mut command);
-    let output = command.output().on("run", &bin.join("initdb"))?;
-    succeeded("initdb", output)?;
-    fs::rename(&unfinished, data).on("make", data)
+    /// As we see it.
+    fn data_from_outside(&self) -> PathBuf {
+        self.disk.map_or_else(|| self.data(), |disk| disk.seen_from_outside(&self.data()))
+    }
+
+    /// What runs a program where its data is.
+    fn entering(&self) -> Vec<String> {
+        self.disk.map(SmallDisk::entering).unwrap_or_default()
+    }
+
+    fn server_command(&self, bin: &Path, sockets: &Path, durability: Durability) -> Vec<String> {
+        let mut settings = vec![
+            "listen_addresses=".to_owned(),
+            format!("unix_socket_directories={}", sockets.display()),
+            format!("port={PORT}"),
+            "max_connections=300".to_owned(),
+            "shared_buffers=256MB".to_owned(),
+            "max_wal_size=2GB".to_owned(),
+            "log_min_messages=warning".to_owned(),
+            "log_line_prefix=%m [%p] %d ".to_owned(),
+            "timezone=UTC".to_owned(),
+        ];
+        if durability == Durability::Throwaway {
+            settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
+        }
+        if self.disk.is_some() {
+            settings.extend(["max_wal_size=32MB", "min_wal_size=32MB"].map(str::to_owned));
+        }
+        let program = bin.join("postgres").display().to_string();
+        let mut command = self.entering();
+        command.extend([program, "-D".to_owned(), self.data().display().to_string()]);
+        for setting in settings {
+            command.extend(["-c".to_owned(), setting]);
+        }
+        command
+    }
+
+    /// Makes the data directory under another name first, so that it is either whole or not there.
+    fn initdb(&self, bin: &Path) -> Result<(), Error> {
+        /// Arguments: another name, the name, the program.
+        const SCRIPT: &str = r#"
+            rm -rf -- "$1" "$2" && "$3" -D "$1" --auth=trust --username=postgres --encoding=UTF8 \
+                --locale=C.UTF-8 --no-sync && mv -- "$1" "$2""#;
+        let mut words = self.entering();
+        words.extend(["/bin/sh", "-c", SCRIPT, "initdb"].map(str::to_owned));
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .args([self.parent.join("unfinished"), self.data(), bin.join("initdb")])
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            .stdin(Stdio::null());
+        self.account.run(&mut command);
+        let output = command.output().on("run", &bin.join("initdb"))?;
+        succeeded("initdb", output).map(drop)
+    }
 }
 
 fn wait_until_ready(keeper: &mut Keeper, data: &Path, log: &Path) -> Result<(), Error> {
