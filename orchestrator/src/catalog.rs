@@ -47,6 +47,26 @@ pub struct Known {
 }
 
 impl Known {
+    /// What stands in for a version that the database does not have: it has no steps, so that nothing of it is run.
+    pub(crate) fn missing(name: &str, version: i32) -> Self {
+        let definition =
+            Definition { saga: name.to_owned(), input: Value::Bool(true), deadline: None, steps: Vec::new() };
+        Self {
+            name: name.to_owned(),
+            version,
+            digest: String::new(),
+            definition,
+            source: String::new(),
+            created_at: DateTime::UNIX_EPOCH,
+            created_by: String::new(),
+            input: compile_schema(&Value::Bool(true)).expect("the schema that lets everything pass is one"),
+        }
+    }
+
+    pub(crate) fn is_missing(&self) -> bool {
+        self.definition.steps.is_empty()
+    }
+
     /// Everything that is wrong with an input for a saga of this version.
     #[must_use]
     pub fn check_input(&self, input: &Value) -> Vec<InputMistake> {

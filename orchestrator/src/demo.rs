@@ -16,7 +16,7 @@ use std::time::Duration;
 /// # Errors
 /// [`RegistryError`] when one of the names is taken.
 pub fn register<S: Store>(registry: &mut Registry<S>) -> Result<(), RegistryError> {
-    registry.local(Echo)?.external(Fail)?.local(WaitFor)?.external(Crash)?.local(Undo)?.probe(Ask)?;
+    registry.local(Echo)?.external(Fail)?.local(WaitFor)?.external(Crash)?.external(Hang)?.local(Undo)?.probe(Ask)?;
     Ok(())
 }
 
@@ -214,6 +214,35 @@ impl ExternalAction for Crash {
             std::process::abort();
         }
         Ok(Survived { attempt })
+    }
+}
+
+/// `demo.hang`: never answers.
+pub struct Hang;
+
+/// What [`Hang`] takes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HangInput {
+    /// It blocks its thread as well, so that it cannot even be timed out.
+    #[serde(default)]
+    pub block: bool,
+}
+
+#[async_trait]
+impl ExternalAction for Hang {
+    const NAME: &'static str = "demo.hang";
+    type Input = HangInput;
+    type Output = Value;
+
+    async fn run(&self, _: &Call, _: &dyn Notebook, _: &Value, input: HangInput) -> Answer<Value> {
+        if input.block {
+            tracing::warn!("demo.hang blocks a thread of this process for ever, as it was asked to");
+            loop {
+                std::thread::park();
+            }
+        }
+        std::future::pending().await
     }
 }
 

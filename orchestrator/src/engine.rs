@@ -17,13 +17,17 @@ use crate::{
     start::{Prepared, Start, StartError, Started, Starts},
     store::{Postgres, Store},
     wakeups,
+    watch::{Overdue, Watch},
 };
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use holds::{Hold, Holds};
 use serde_json::Value;
 use sqlx::PgPool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -60,6 +64,7 @@ struct Shared<S: Store> {
     moves: GroupCommit<Moves<S>, S>,
     starts: GroupCommit<Starts, S>,
     clock: DatabaseClock,
+    watch: Watch,
     holds: Holds,
     wake: Arc<Notify>,
     outbox: Arc<Notify>,
@@ -107,6 +112,11 @@ impl Claimed {
 
     pub(crate) fn is_lost(&self) -> bool {
         self.hold.is_lost()
+    }
+
+    /// Whether the lease has certainly not ended, by this machine's steady clock.
+    pub(crate) fn is_surely_ours(&self) -> bool {
+        self.hold.is_surely_ours(Instant::now())
     }
 
     pub(crate) fn lose(&self) {
@@ -171,8 +181,10 @@ impl<S: Store> Engine<S> {
                 announce.notify_one();
             })
         };
+        let watch = Watch::default();
         let moves = Moves {
             projection: Arc::clone(&projection),
+            watch: watch.clone(),
             chance: settings.chance,
             lease_secs: settings.lease_secs,
             committed: Arc::clone(&committed),
@@ -189,6 +201,7 @@ impl<S: Store> Engine<S> {
             lease_secs: settings.lease_secs,
             ids: settings.ids,
             clock: DatabaseClock::default(),
+            watch,
             holds: Holds::default(),
             wake,
             outbox,
@@ -225,6 +238,16 @@ impl<S: Store> Engine<S> {
 
     pub(crate) fn clock(&self) -> &DatabaseClock {
         &self.0.clock
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.0.watch
+    }
+
+    /// An action of this process that should have ended long ago, by at least `patience`.
+    #[must_use]
+    pub fn overdue(&self, patience: Duration) -> Option<Overdue> {
+        self.0.watch.overdue(patience)
     }
 
     /// Completes after something was committed in this process: a hint that there may be work.

@@ -19,7 +19,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 /// After so many claims without progress a saga is stuck: every worker that took it died.
-const CLAIMS_MAX: i32 = 5;
+pub(crate) const CLAIMS_MAX: i32 = 5;
 
 /// What one attempt came to; recorded by [`Engine::settle`].
 pub struct Report<S: Store = Postgres> {
@@ -39,6 +39,11 @@ impl<S: Store> Engine<S> {
     /// Runs what is due for a claimed saga: one attempt of one step, or one probe. Never fails: whatever happens
     /// is in the report. A local action is not run here but in the transaction of its move.
     pub async fn execute(&self, mut claimed: Claimed) -> (Claimed, Report<S>) {
+        if claimed.known.is_missing() {
+            let missing = format!("there is no version {} of `{}`", claimed.known.version, claimed.known.name);
+            let failure = Failure::new("definition-unknown", missing);
+            return (claimed, Report::of(What::Stop { step: None, cause: StuckCause::DefinitionUnknown, failure }));
+        }
         if claimed.claims > CLAIMS_MAX {
             let failure = Failure::new("worker-lost", format!("{CLAIMS_MAX} workers died with it, one after another"));
             let step = crate::moves::current_step(&claimed.known.definition, &claimed.run);
@@ -85,7 +90,7 @@ impl<S: Store> Engine<S> {
         input: Value,
         timeout: Duration,
     ) -> What<S> {
-        let intent = match guarded(timeout, action.intent(&call, &input)).await {
+        let intent = match self.guarded(&call, timeout, action.intent(&call, &input)).await {
             Ok(intent) => intent,
             // nothing was asked of anybody yet
             Err(Halt::InDoubt(failure)) => {
@@ -98,7 +103,7 @@ impl<S: Store> Engine<S> {
             Recorded::Interrupted | Recorded::Superseded => return What::Decide,
         }
         let notebook = JournalNotebook::new(self, claimed, due);
-        let answer = guarded(timeout, action.run(&call, &notebook, &intent, input)).await;
+        let answer = self.guarded(&call, timeout, action.run(&call, &notebook, &intent, input)).await;
         notebook.give_back(claimed);
         What::Answered { due, answer }
     }
@@ -117,7 +122,7 @@ impl<S: Store> Engine<S> {
             Err(error) => return What::Probed { due, found: Err(Halt::permanent("invalid-input", error.to_string())) },
         };
         let notebook = JournalNotebook::new(self, claimed, due);
-        let found = guarded(step.timeout, probe.probe(&call, &notebook, input)).await;
+        let found = self.guarded(&call, step.timeout, probe.probe(&call, &notebook, input)).await;
         notebook.give_back(claimed);
         What::Probed { due, found }
     }
@@ -151,6 +156,16 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// Runs an external call within its time. A call that ran out of it, or panicked, may have had its effect.
+    async fn guarded<T>(&self, of: &Call, timeout: Duration, calling: impl Future<Output = Answer<T>>) -> Answer<T> {
+        let _watching = self.watch().begin(of, timeout);
+        match tokio::time::timeout(timeout, AssertUnwindSafe(calling).catch_unwind()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_panic)) => Err(Halt::in_doubt("panic", "the action panicked; see the log")),
+            Err(_) => Err(Halt::in_doubt("timeout", format!("no answer within {} ms", timeout.as_millis()))),
+        }
+    }
+
     /// Appends an entry in the middle of a call, and takes over what others have appended.
     async fn record(&self, claimed: &mut Claimed, what: What<S>) -> Recorded {
         if claimed.is_lost() {
@@ -160,13 +175,28 @@ impl<S: Store> Engine<S> {
         match recorded {
             Outcome::Moved { run, interrupted, .. } => {
                 claimed.run = *run;
-                if interrupted { Recorded::Interrupted } else { Recorded::Yes }
+                match interrupted {
+                    true => Recorded::Interrupted,
+                    false if self.still_holds(claimed).await => Recorded::Yes,
+                    false => Recorded::Superseded,
+                }
             }
             Outcome::Superseded | Outcome::WantsChild(..) | Outcome::Unreadable(_) => {
                 claimed.lose();
                 Recorded::Superseded
             }
         }
+    }
+
+    /// Whether a call may follow. A process that was stopped or cut off for longer than its lease asks first: others
+    /// may have the saga by now.
+    async fn still_holds(&self, claimed: &Claimed) -> bool {
+        if !claimed.is_surely_ours()
+            && let Err(error) = self.keep_leases().await
+        {
+            tracing::warn!(saga.id = %claimed.saga_id(), error = %error, "Leases could not be renewed: {error}");
+        }
+        claimed.is_surely_ours()
     }
 }
 
@@ -244,15 +274,6 @@ fn call_of(run: &Run, step: &Step, due: Due, now: Moment) -> Call {
             Some(Resumed::BySignal(signal)) => Some(signal),
             _ => None,
         },
-    }
-}
-
-/// Runs an external call within its time. A call that ran out of it, or panicked, may have had its effect.
-async fn guarded<T>(timeout: Duration, call: impl Future<Output = Answer<T>>) -> Answer<T> {
-    match tokio::time::timeout(timeout, AssertUnwindSafe(call).catch_unwind()).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_panic)) => Err(Halt::in_doubt("panic", "the action panicked; see the log")),
-        Err(_) => Err(Halt::in_doubt("timeout", format!("no answer within {} ms", timeout.as_millis()))),
     }
 }
 

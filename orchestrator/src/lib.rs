@@ -37,6 +37,7 @@ mod canonical;
 mod execute;
 mod moves;
 mod wakeups;
+mod watch;
 
 pub use catalog::Catalog;
 pub use engine::{Claimed, Engine, EngineSettings, Settled};
@@ -45,3 +46,4 @@ pub use ids::{CaseId, SagaId};
 pub use projection::{Moved, NoProjection, Projection};
 pub use start::{Prepared, Start, StartError, Started, start_in_tx};
 pub use store::{Postgres, ReadError, Store};
+pub use watch::Overdue;

@@ -21,6 +21,7 @@ use crate::{
     run::Run,
     start::Prepared,
     store::{ReadError, Store, Tx},
+    watch::Watch,
 };
 use async_trait::async_trait;
 use decide::Decider;
@@ -100,6 +101,7 @@ pub(crate) enum Outcome {
 /// Group commit's work on moves.
 pub(crate) struct Moves<S: Store> {
     pub(crate) projection: Arc<dyn Projection<S>>,
+    pub(crate) watch: Watch,
     pub(crate) chance: Arc<Chance>,
     pub(crate) lease_secs: i32,
     pub(crate) committed: Arc<dyn Fn() + Send + Sync>,
@@ -148,7 +150,7 @@ impl<S: Store> Moves<S> {
             written.and_then(|written| catch_up(of, &written, token_holds))
         });
         let standings: Vec<_> = standings.collect();
-        let mut answers = local::answers(tx, &decider, moves, &standings).await?;
+        let mut answers = local::answers(tx, &decider, &self.watch, moves, &standings).await?;
 
         let mut outcomes = Vec::with_capacity(moves.len());
         let (mut appends, mut moved) = (Vec::new(), Vec::new());

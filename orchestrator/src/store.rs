@@ -20,11 +20,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde_json::Value;
-use std::{collections::HashMap, ops::DerefMut};
+use std::{collections::HashMap, ops::DerefMut, time::Duration};
 use uuid::Uuid;
-
-/// How long a saga that a process cannot run is left to others.
-const PUT_OFF_SECS: i32 = 30;
 
 /// A result of the store.
 pub type Stored<T> = Result<T, sqlx::Error>;
@@ -48,9 +45,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     async fn renew(&self, held: &[(SagaId, i64)], lease_secs: i32) -> Stored<Vec<SagaId>>;
     /// Gives claims back that were not begun: others take them at once.
     async fn hand_back(&self, held: &[(SagaId, i64)]) -> Stored<()>;
-    /// Gives a claim back that this process cannot run: it is tried again later, perhaps by another release, and
-    /// does not count towards those whose workers died.
-    async fn put_off(&self, claim: &Claim) -> Stored<()>;
+    /// Gives claims back that this process does not run now: they are due again after `pause`, for any process, and
+    /// do not count towards those whose workers died.
+    async fn put_off(&self, claims: &[Claim], pause: Duration) -> Stored<()>;
     /// Gives every saga that nobody owes anything, although it is neither finished nor with a person, a wake-up.
     /// Tells how many there were: more than none is a mistake of ours, mended.
     async fn sweep(&self) -> Stored<u64>;

@@ -5,6 +5,7 @@ use crate::{
     periodic::{self, Chores},
     queue::{LocalQueue, QueueBackend},
     turns::{Settle, take_turn},
+    watchdog::Watchdog,
 };
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt};
 use orchestrator::{Engine, outbox::Deliver};
@@ -37,6 +38,9 @@ pub enum WorkerError {
     /// apalis gave up.
     #[error("the worker ended by itself")]
     Ended(#[source] anyhow::Error),
+    /// Its watchdog could not be started.
+    #[error("no thread could be started for the watchdog")]
+    NoWatchdog(#[source] std::io::Error),
 }
 
 /// Runs until `stopping` is cancelled; then hands back at once what was not begun, gives calls in flight their time,
@@ -53,6 +57,8 @@ pub async fn run(
 ) -> Result<(), WorkerError> {
     // Unique per start: a worker that restarts fast under its old name must not be taken for the old one.
     let name = format!("worker-{}", orchestrator::ids::fresh_uuid().simple());
+    // A lease long, an action that blocks its thread is worth waiting for: it may yet end.
+    let _watchdog = Watchdog::start(engine.clone(), settings.lease).map_err(WorkerError::NoWatchdog)?;
     let turns = LocalQueue::new();
     let due = LocalQueue::new();
     let slots = Arc::new(Semaphore::new(settings.concurrency));

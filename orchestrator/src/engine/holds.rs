@@ -3,9 +3,10 @@
 use super::{Claimed, Engine};
 use crate::{
     catalog::Known,
+    execute::CLAIMS_MAX,
     ids::SagaId,
     run::Run,
-    store::{ReadError, Store, Written},
+    store::{Claim, ReadError, Store, Written},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -13,15 +14,37 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
+use tokio::time::Instant;
+
+/// From this claim on, without an answer since the first, a saga is a suspect. Not earlier: what a worker had that
+/// dies once goes on all at once.
+const SUSPECT_CLAIMS: i32 = 3;
+/// How long a suspect waits while another one is run.
+const SUSPECT_PAUSE: Duration = Duration::from_millis(250);
+/// How long a saga that this process cannot read is left to others.
+const PUT_OFF: Duration = Duration::from_secs(30);
 
 /// What the holder of a claim and the keeper of its lease tell each other.
 #[derive(Debug)]
 pub(super) struct Hold {
     lost: AtomicBool,
+    /// It may be what takes its workers down.
+    suspect: bool,
+    /// Until when it was last extended, by this machine's steady clock and with what asking took as margin.
+    until: Mutex<Instant>,
 }
 
 impl Hold {
+    pub(super) fn is_surely_ours(&self, now: Instant) -> bool {
+        !self.is_lost() && now < *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn extend(&self, until: Instant) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
@@ -47,9 +70,11 @@ impl Holds {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, saga_id: SagaId, token: i64) -> Arc<Hold> {
-        let hold = Arc::new(Hold { lost: AtomicBool::new(false) });
-        let before = self.entries().insert(saga_id, Entry { token, hold: Arc::downgrade(&hold) });
+    fn add(&self, claim: &Claim, until: Instant) -> Arc<Hold> {
+        let (lost, until) = (AtomicBool::new(false), Mutex::new(until));
+        let hold = Arc::new(Hold { lost, suspect: is_suspect(claim), until });
+        let entry = Entry { token: claim.token, hold: Arc::downgrade(&hold) };
+        let before = self.entries().insert(claim.saga_id, entry);
         // a claim follows another in this process only when the other's lease has ended
         if let Some(before) = before.and_then(|entry| entry.hold.upgrade()) {
             before.lose();
@@ -71,12 +96,17 @@ impl Holds {
         entries.iter().map(|(saga_id, entry)| (*saga_id, entry.token)).collect()
     }
 
-    fn lose(&self, saga_id: SagaId, token: i64) {
+    /// Takes those that are run together: everything but suspects, and one of these unless one is held already. A
+    /// suspect that is none must not go down with one that is.
+    fn apart(&self, claims: Vec<Claim>) -> (Vec<Claim>, Vec<Claim>) {
+        let held = |entry: &Entry| entry.hold.upgrade().is_some_and(|hold| hold.suspect);
+        let mut taken = claims.iter().any(is_suspect) && self.entries().values().any(held);
+        claims.into_iter().partition(|claim| !is_suspect(claim) || !std::mem::replace(&mut taken, true))
+    }
+
+    fn find(&self, saga_id: SagaId, token: i64) -> Option<Arc<Hold>> {
         let entries = self.entries();
-        let entry = entries.get(&saga_id).filter(|entry| entry.token == token);
-        if let Some(hold) = entry.and_then(|entry| entry.hold.upgrade()) {
-            hold.lose();
-        }
+        entries.get(&saga_id).filter(|entry| entry.token == token)?.hold.upgrade()
     }
 
     /// All claims, whose holders must not go on.
@@ -87,13 +117,23 @@ impl Holds {
     }
 }
 
+/// Whether its workers have died often enough for it to be what they died of.
+fn is_suspect(claim: &Claim) -> bool {
+    (SUSPECT_CLAIMS..=CLAIMS_MAX).contains(&claim.claims)
+}
+
 impl<S: Store> Engine<S> {
     /// Claims up to `limit` sagas that are due.
     ///
     /// # Errors
     /// The database's. What was claimed is then free again when its lease ends.
     pub async fn claim(&self, worker: &str, limit: usize) -> Result<Vec<Claimed>, sqlx::Error> {
+        let until = self.lease_from_now();
         let rows = self.0.store.claim(worker, limit, self.0.lease_secs).await?;
+        let (rows, suspects) = self.0.holds.apart(rows);
+        if !suspects.is_empty() {
+            self.0.store.put_off(&suspects, SUSPECT_PAUSE).await?;
+        }
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -105,7 +145,7 @@ impl<S: Store> Engine<S> {
             let journal = journals.remove(&row.saga_id).unwrap_or_else(|| Ok(Vec::new()));
             match self.read(row.saga_id, journal).await {
                 Ok((run, known)) => {
-                    let hold = self.0.holds.add(row.saga_id, row.token);
+                    let hold = self.0.holds.add(&row, until);
                     claimed.push(Claimed { run, known, token: row.token, claims: row.claims, steps: 0, hold });
                 }
                 Err(error) => {
@@ -113,7 +153,7 @@ impl<S: Store> Engine<S> {
                     tracing::error!(
                         saga.id = %row.saga_id, error = %error, "Saga {} cannot be run here: {error}", row.saga_id
                     );
-                    self.0.store.put_off(&row).await?;
+                    self.0.store.put_off(&[row], PUT_OFF).await?;
                 }
             }
         }
@@ -128,9 +168,7 @@ impl<S: Store> Engine<S> {
         let journal: Vec<_> = journal?.into_iter().map(|(recorded, _)| recorded).collect();
         let run = Run::replay(saga_id, &journal)?;
         let known = self.0.catalog.get(&run.definition, run.version).await?;
-        let known = known.ok_or_else(|| {
-            anyhow::anyhow!("engine.definitions has no {} with version {}", run.definition, run.version)
-        })?;
+        let known = known.unwrap_or_else(|| Arc::new(Known::missing(&run.definition, run.version)));
         Ok((run, known))
     }
 
@@ -148,11 +186,20 @@ impl<S: Store> Engine<S> {
         if held.is_empty() {
             return Ok(());
         }
+        let until = self.lease_from_now();
         let ours: HashSet<_> = self.0.store.renew(&held, self.0.lease_secs).await?.into_iter().collect();
-        for (saga_id, token) in held.into_iter().filter(|(saga_id, _)| !ours.contains(saga_id)) {
-            self.0.holds.lose(saga_id, token);
+        for (saga_id, token) in held {
+            match self.0.holds.find(saga_id, token) {
+                Some(hold) if ours.contains(&saga_id) => hold.extend(until),
+                Some(hold) => hold.lose(),
+                None => {}
+            }
         }
         Ok(())
+    }
+
+    fn lease_from_now(&self) -> Instant {
+        Instant::now() + Duration::from_secs(u64::try_from(self.0.lease_secs).unwrap_or_default())
     }
 
     /// Gives claims back that nothing was done with: others take them at once.

@@ -22,8 +22,7 @@ impl<S: Store> Engine<S> {
     /// answer of the outside world is never dropped while the claim is ours.
     pub async fn settle(&self, mut claimed: Claimed, report: Report<S>) -> Settled {
         if report.superseded {
-            self.let_go(&claimed);
-            return Settled::Superseded;
+            return self.superseded(&claimed);
         }
         claimed.steps += 1;
         let mut outcome = self.commit_report(report, &claimed).await;
@@ -40,17 +39,19 @@ impl<S: Store> Engine<S> {
                 self.let_go(&claimed);
                 Settled::Released
             }
-            Outcome::Superseded | Outcome::WantsChild(..) => {
-                tracing::info!(saga.id = %claimed.saga_id(), "The claim on saga {} was lost; nothing was written", claimed.saga_id());
-                self.let_go(&claimed);
-                Settled::Superseded
-            }
+            Outcome::Superseded | Outcome::WantsChild(..) => self.superseded(&claimed),
             Outcome::Unreadable(error) => {
                 tracing::error!(saga.id = %claimed.saga_id(), error = %error, "Saga {} cannot be moved: {error}", claimed.saga_id());
                 self.let_go(&claimed);
                 Settled::Released
             }
         }
+    }
+
+    fn superseded(&self, claimed: &Claimed) -> Settled {
+        tracing::info!(saga.id = %claimed.saga_id(), "The claim on saga {} was lost; nothing was written", claimed.saga_id());
+        self.let_go(claimed);
+        Settled::Superseded
     }
 
     async fn commit_report(&self, report: Report<S>, claimed: &Claimed) -> Outcome {

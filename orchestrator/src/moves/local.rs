@@ -4,6 +4,7 @@ use super::{Move, What, decide::Decider, standing::Standing};
 use crate::{
     action::{Answer, AnyLocal, Call, Halt},
     store::{ReadError, Store, Tx},
+    watch::Watch,
 };
 use futures::FutureExt;
 use serde_json::Value;
@@ -23,6 +24,7 @@ struct Due<'a, S: Store> {
 pub(super) async fn answers<S: Store>(
     tx: &mut S::Tx,
     decider: &Decider<'_>,
+    watch: &Watch,
     moves: &[&Move<S>],
     standings: &[Result<Standing, ReadError>],
 ) -> Result<Vec<Option<Answer<Value>>>, sqlx::Error> {
@@ -40,7 +42,7 @@ pub(super) async fn answers<S: Store>(
         let action = Arc::clone(first.action);
         let (same, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|one| Arc::ptr_eq(one.action, &action));
         due = others;
-        for (one, answer) in same.iter().zip(run(tx, action.as_ref(), &same).await?) {
+        for (one, answer) in same.iter().zip(run(tx, watch, action.as_ref(), &same).await?) {
             answers[one.index] = Some(answer);
         }
     }
@@ -50,17 +52,18 @@ pub(super) async fn answers<S: Store>(
 /// Runs one action for several sagas: at once if it can, else, or if that fails, one by one.
 async fn run<S: Store>(
     tx: &mut S::Tx,
+    watch: &Watch,
     action: &dyn AnyLocal<S>,
     due: &[Due<'_, S>],
 ) -> Result<Vec<Answer<Value>>, sqlx::Error> {
     if action.is_set_based()
-        && let Some(answers) = run_set(tx, action, due).await?
+        && let Some(answers) = run_set(tx, watch, action, due).await?
     {
         return Ok(answers);
     }
     let mut answers = Vec::with_capacity(due.len());
     for one in due {
-        answers.push(run_one(tx, action, one).await?);
+        answers.push(run_one(tx, watch, action, one).await?);
     }
     Ok(answers)
 }
@@ -68,12 +71,14 @@ async fn run<S: Store>(
 /// None: it was undone, and nothing is known of any of them.
 async fn run_set<S: Store>(
     tx: &mut S::Tx,
+    watch: &Watch,
     action: &dyn AnyLocal<S>,
     due: &[Due<'_, S>],
 ) -> Result<Option<Vec<Answer<Value>>>, sqlx::Error> {
     let calls: Vec<_> = due.iter().map(|one| (one.call, one.input)).collect();
     let timeout = due.iter().map(|one| one.timeout).max().unwrap_or_default();
     tx.save().await?;
+    let _watching = due.first().map(|one| watch.begin(one.call, timeout));
     let running = AssertUnwindSafe(action.run_set(tx, &calls)).catch_unwind();
     match tokio::time::timeout(timeout, running).await {
         Ok(Ok(Ok(answers))) if answers.len() == due.len() => {
@@ -90,10 +95,12 @@ async fn run_set<S: Store>(
 /// Behind a savepoint: whatever it answers but done leaves nothing behind.
 async fn run_one<S: Store>(
     tx: &mut S::Tx,
+    watch: &Watch,
     action: &dyn AnyLocal<S>,
     due: &Due<'_, S>,
 ) -> Result<Answer<Value>, sqlx::Error> {
     tx.save().await?;
+    let _watching = watch.begin(due.call, due.timeout);
     let running = AssertUnwindSafe(action.run(tx, due.call, due.input.clone())).catch_unwind();
     let answer = match tokio::time::timeout(due.timeout, running).await {
         Ok(Ok(answer)) => answer,

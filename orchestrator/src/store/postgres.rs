@@ -22,7 +22,7 @@ use crate::{
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres as Database, Transaction};
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 use uuid::Uuid;
 
 /// Production's store: a pool of connections to a database that has the schema.
@@ -70,8 +70,8 @@ impl Store for Postgres {
         claims::hand_back(&self.pool, held).await
     }
 
-    async fn put_off(&self, claim: &Claim) -> Stored<()> {
-        claims::put_off(&self.pool, claim).await
+    async fn put_off(&self, claims: &[Claim], pause: Duration) -> Stored<()> {
+        claims::put_off(&self.pool, claims, pause).await
     }
 
     async fn sweep(&self) -> Stored<u64> {

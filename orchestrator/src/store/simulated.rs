@@ -250,8 +250,8 @@ impl<B: Business> Store for Simulated<B> {
         self.statement(|data, _| data.hand_back(held)).await
     }
 
-    async fn put_off(&self, claim: &Claim) -> Stored<()> {
-        self.statement(|data, now| data.put_off(claim, now)).await
+    async fn put_off(&self, claims: &[Claim], pause: Duration) -> Stored<()> {
+        self.statement(|data, now| claims.iter().for_each(|claim| data.put_off(claim, now + pause))).await
     }
 
     async fn sweep(&self) -> Stored<u64> {

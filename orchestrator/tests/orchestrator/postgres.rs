@@ -64,3 +64,59 @@ async fn an_entry_that_does_not_read_stops_its_saga_and_no_other() {
     world.run_until(good, "completed").await;
     world.all_is_well().await;
 }
+
+/// What was put off is due again.
+async fn due(world: &World) {
+    sqlx::query("update engine.ready set wake_at = now() where token is null").execute(&world.pool).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_killed_its_workers_is_run_one_at_a_time() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        world.start("three-steps").await;
+    }
+    sqlx::query("update engine.ready set claims = 2").execute(&world.pool).await.unwrap();
+    let innocent = world.start("one-step").await;
+    let claimed = world.engine.claim("first", 10).await.unwrap();
+    assert_eq!(claimed.len(), 2, "one suspect and everything else");
+    assert!(claimed.iter().any(|one| one.saga_id() == innocent));
+    // the others are nobody's, and their claims are not counted
+    let claims: Vec<i32> =
+        sqlx::query_scalar("select claims from engine.ready where token is null").fetch_all(&world.pool).await.unwrap();
+    assert_eq!(claims, [2, 2]);
+    due(&world).await;
+    assert!(world.engine.claim("first", 10).await.unwrap().is_empty(), "while it holds one");
+    due(&world).await;
+    let elsewhere = world.another().claim("second", 10).await.unwrap();
+    assert_eq!(elsewhere.len(), 1, "another process takes one as well");
+    world.engine.hand_back(claimed).await.unwrap();
+    due(&world).await;
+    assert_eq!(world.engine.claim("first", 10).await.unwrap().len(), 2, "and so does this one when it is done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_whose_definition_is_gone_is_put_before_a_person() {
+    let world = World::new().await;
+    let saga = world.start("three-steps").await;
+    sqlx::query("create table gone as select * from engine.definitions where name = 'three-steps'")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    sqlx::query("delete from engine.active_definitions where name = 'three-steps'").execute(&world.pool).await.unwrap();
+    sqlx::query("delete from engine.definitions where name = 'three-steps'").execute(&world.pool).await.unwrap();
+    // by a process that has never seen it
+    world.turn(&world.another()).await;
+    let cause: String = sqlx::query_scalar("select cause from engine.cases where saga_id = $1")
+        .bind(saga.0)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(cause, "definition-unknown");
+    assert_eq!(world.script.calls(), Vec::<String>::new());
+    // back again, a person lets it go on
+    sqlx::query("insert into engine.definitions select * from gone").execute(&world.pool).await.unwrap();
+    done(&world, saga, Act::Retry).await;
+    world.run_until(saga, "completed").await;
+    world.all_is_well().await;
+}

@@ -2,10 +2,10 @@
 
 use crate::{
     ids::SagaId,
-    store::{Claim, PUT_OFF_SECS, Stored},
+    store::{Claim, Stored},
 };
 use sqlx::{PgConnection, PgPool};
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 use uuid::Uuid;
 
 /// Claims up to `limit` sagas that are due and nobody's.
@@ -71,17 +71,22 @@ pub(super) async fn hand_back(pool: &PgPool, held: &[(SagaId, i64)]) -> Stored<(
     Ok(())
 }
 
-/// Gives a claim back that this process cannot run: it is tried again later, perhaps by another release, and does
+/// Gives claims back that this process does not run now: they are due again after `pause`, for any process, and do
 /// not count towards those whose workers died.
-pub(super) async fn put_off(pool: &PgPool, claim: &Claim) -> Stored<()> {
+pub(super) async fn put_off(pool: &PgPool, claims: &[Claim], pause: Duration) -> Stored<()> {
+    let held: Vec<_> = claims.iter().map(|claim| (claim.saga_id, claim.token)).collect();
+    let (saga_ids, tokens) = columns(&held);
     sqlx::query!(
         "update engine.ready set lease_until = '-infinity', token = null, worker = null,
                                  claims = greatest(claims - 1, 0),
-                                 wake_at = clock_timestamp() + make_interval(secs => $3::int4)
-         where saga_id = $1 and token = $2",
-        claim.saga_id.0,
-        claim.token,
-        PUT_OFF_SECS,
+                                 wake_at = clock_timestamp() + $3::int8 * interval '1 millisecond'
+         where saga_id = any(array(
+             select r.saga_id from unnest($1::uuid[], $2::int8[]) as m (saga_id, token)
+             join engine.ready r on r.saga_id = m.saga_id and r.token = m.token
+             order by r.saga_id for update of r))",
+        &saga_ids,
+        &tokens,
+        i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
     )
     .execute(pool)
     .await?;

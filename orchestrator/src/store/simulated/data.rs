@@ -6,7 +6,7 @@ use crate::{
     journal::Moment,
     outbox::{ATTEMPTS_MAX, DELIVERY_LEASE_SECS, DueMessage, Message, pause_secs},
     saga::State,
-    store::{ActRow, Claim, Journals, KeyHolder, PUT_OFF_SECS, Stored, StoredDefinition, Written},
+    store::{ActRow, Claim, Journals, KeyHolder, Stored, StoredDefinition, Written},
 };
 use chrono::DateTime;
 use serde_json::Value;
@@ -166,11 +166,11 @@ impl<B: Business> Data<B> {
         }
     }
 
-    pub(super) fn put_off(&mut self, claim: &Claim, now: Moment) {
+    pub(super) fn put_off(&mut self, claim: &Claim, until: Moment) {
         if let Some(ready) = self.held(claim.saga_id, claim.token) {
             ready.release();
             ready.claims = (ready.claims - 1).max(0);
-            ready.wake_at = after(now, PUT_OFF_SECS);
+            ready.wake_at = until;
         }
     }
 

@@ -8,7 +8,7 @@ use orchestrator::{
     saga::State,
     store::{Claim, Schedule, Tx},
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 pub(crate) async fn a_claim_is_one_worker_s_until_its_lease_ends<G: Ground>() {
     let bench = Bench::<G>::new().await;
@@ -140,11 +140,11 @@ pub(crate) async fn what_is_put_off_comes_later_and_does_not_count<G: Ground>() 
     let saga = bench.begun().await.run.saga_id;
     let claim = bench.claim().await.unwrap();
     let row = bench.wake_up(saga).await.unwrap();
-    bench.store.put_off(&Claim { token: claim.token + 1, ..claim }).await.unwrap();
+    bench.store.put_off(&[Claim { token: claim.token + 1, ..claim }], Duration::from_secs(30)).await.unwrap();
     assert_eq!(bench.wake_up(saga).await.unwrap(), row, "it is somebody else's");
 
     let before = bench.now().await;
-    bench.store.put_off(&claim).await.unwrap();
+    bench.store.put_off(&[claim], Duration::from_secs(30)).await.unwrap();
     let later = bench.wake_up(saga).await.unwrap();
     assert!(is_between(later.wake_at, before, bench.now().await, 30), "{later:?}");
     assert_eq!((later.lease_until, later.token, later.claims), (None, None, 0));
