@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 mod cli {
+    mod client;
     mod command_line;
     mod dev;
     mod end_to_end;
     mod house;
+    mod processes;
     mod queries;
     mod sources;
     mod tls;

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// How long anything may take before a test calls it broken.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A directory that goes with the test.
 pub(super) struct Scratch(pub(super) PathBuf);

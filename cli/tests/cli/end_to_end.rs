@@ -1,10 +1,13 @@
 //! The whole product from outside: the binary, its HTTP API, its gateway's books.
 
-use super::dev::{Dev, Scratch, showrunner};
+use super::{
+    client::Api,
+    dev::{Dev, Scratch, showrunner},
+};
 use private_servers::{DataDir, PrivateRedis};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 const BUYERS: usize = 2_000;
 const SEATS: usize = 100;
@@ -20,86 +23,9 @@ fn the_demo_is_as_it_should_be() {
     }
 }
 
-/// A client of one running house.
-#[derive(Clone)]
-struct Api {
-    http: Client,
-    base: String,
-    token: String,
-}
-
-impl Api {
-    fn of(dev: &Dev, role: &str) -> Self {
-        // another test may have been first
-        drop(rustls::crypto::ring::default_provider().install_default());
-        Self { http: Client::new(), base: dev.printed["API"].clone(), token: dev.printed[role].clone() }
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.timeout(Duration::from_secs(120)).send().await.unwrap();
-        let status = answer.status();
-        (status, answer.json().await.unwrap_or(Value::Null))
-    }
-
-    async fn event(&self, seats: usize) -> String {
-        let body = json!({
-            "name": "A drop", "venue": "Hall", "startTime": "2035-01-01T20:00:00Z", "currency": "EUR",
-            "sections": [{ "name": "Floor", "rows": 10, "seatsPerRow": seats / 10, "price": 5000 }],
-        });
-        let (status, event) = self.ask(Method::POST, "/events", Some(body)).await;
-        assert_eq!(status, StatusCode::CREATED, "{event}");
-        event["eventId"].as_str().unwrap().to_owned()
-    }
-
-    /// The ids of an event's seats.
-    async fn seats(&self, event: &str) -> Vec<String> {
-        let (_, seats) = self.ask(Method::GET, &format!("/events/{event}/seats"), None).await;
-        seats["items"].as_array().unwrap().iter().map(|seat| seat["seatId"].as_str().unwrap().to_owned()).collect()
-    }
-
-    /// One buyer: tries for the best seat, or for this one; orders and waits; the order if there is one.
-    async fn buy(&self, event: &str, buyer: usize, seat: Option<&str>) -> Option<Value> {
-        let mut wish = json!({ "userId": format!("buyer-{buyer}") });
-        match seat {
-            Some(seat) => wish["seatIds"] = json!([seat]),
-            None => wish["bestAvailable"] = json!({ "count": 1 }),
-        }
-        let (status, held) = loop {
-            let answer = self.ask(Method::POST, &format!("/events/{event}/reserve"), Some(wish.clone())).await;
-            // asked to come back: a definite answer follows
-            if answer.0 != StatusCode::SERVICE_UNAVAILABLE && answer.0 != StatusCode::TOO_MANY_REQUESTS {
-                break answer;
-            }
-        };
-        if status == StatusCode::CONFLICT {
-            assert_eq!(held["type"], "/problems/seats-unavailable", "{held}");
-            return None;
-        }
-        assert_eq!(status, StatusCode::CREATED, "{held}");
-        let order = json!({
-            "reserveId": held["reserveId"], "paymentMethod": "pm_card_visa", "idempotencyKey": format!("drop-{buyer}"),
-            "email": format!("buyer-{buyer}@example.org"),
-        });
-        let (status, placed) = self.ask(Method::POST, "/orders", Some(order)).await;
-        assert_eq!(status, StatusCode::ACCEPTED, "{placed}");
-        loop {
-            let path = format!("/orders/{}?wait=20", placed["orderId"].as_str().unwrap());
-            let (status, order) = self.ask(Method::GET, &path, None).await;
-            assert_eq!(status, StatusCode::OK, "{order}");
-            if order["status"] != "pending" {
-                return Some(order);
-            }
-        }
-    }
-}
-
 /// 2,000 buyers for 100 seats: exactly 100 sold, and everybody gets a definite answer.
 async fn drop_test(dev: &Dev, in_the_middle: impl AsyncFnOnce()) {
-    let api = Api::of(dev, "admin");
+    let api = of(dev, "admin");
     let event = api.event(SEATS).await;
     let seats = api.seats(&event).await;
     let buyers: Vec<_> = (0..BUYERS)
@@ -123,6 +49,11 @@ async fn drop_test(dev: &Dev, in_the_middle: impl AsyncFnOnce()) {
     let captured: Vec<_> =
         books["charges"].as_array().unwrap().iter().filter(|charge| charge["captured"] == 5000).collect();
     assert_eq!(captured.len(), SEATS);
+}
+
+/// A client of a house in this role.
+fn of(dev: &Dev, role: &str) -> Api {
+    Api::new(&dev.printed["API"], &dev.printed[role])
 }
 
 fn sandbox(dev: &Dev) -> String {
@@ -166,7 +97,7 @@ async fn two_thousand_buyers_and_redis_is_flushed_in_the_middle() {
 async fn two_thousand_buyers_and_redis_is_down_from_the_start() {
     let data = Scratch::new("no-redis");
     let dev = Dev::start(&data.0, &[("REDIS_URL", "redis://127.0.0.1:1")]);
-    let api = Api::of(&dev, "admin");
+    let api = of(&dev, "admin");
     let (status, ready) = api.ask(Method::GET, "/readyz", None).await;
     assert_eq!((status, ready["status"].as_str()), (StatusCode::OK, Some("degraded")));
     drop_test(&dev, async || {}).await;
@@ -178,7 +109,7 @@ async fn two_thousand_buyers_and_redis_is_down_from_the_start() {
 async fn whatever_the_gateway_does_money_and_tickets_agree() {
     let data = Scratch::new("faults");
     let dev = Dev::start(&data.0, &[]);
-    let api = Api::of(&dev, "admin");
+    let api = of(&dev, "admin");
     let event = api.event(SEATS).await;
     let books = Api { base: sandbox(&dev), ..api.clone() };
     let faults =
@@ -225,7 +156,7 @@ async fn whatever_the_gateway_does_money_and_tickets_agree() {
 async fn a_confirmed_order_is_cancelled_its_money_and_its_seats_go_back() {
     let data = Scratch::new("cancel");
     let dev = Dev::start(&data.0, &[]);
-    let api = Api::of(&dev, "admin");
+    let api = of(&dev, "admin");
     let event = api.event(SEATS).await;
     let order = api.buy(&event, 1, None).await.unwrap();
     let path = format!("/orders/{}", order["orderId"].as_str().unwrap());
@@ -256,7 +187,7 @@ async fn a_confirmed_order_is_cancelled_its_money_and_its_seats_go_back() {
 /// By what somebody who calls may know of an order that was paid and paid back.
 async fn its_sagas_are_found(dev: &Dev, order: &Value) {
     let found = async |role: &str, query: &str| {
-        let (status, sagas) = Api::of(dev, role).ask(Method::GET, &format!("/sagas?{query}"), None).await;
+        let (status, sagas) = of(dev, role).ask(Method::GET, &format!("/sagas?{query}"), None).await;
         assert_eq!(status, StatusCode::OK, "{query}: {sagas}");
         let definitions = sagas["items"].as_array().unwrap().iter().map(|saga| saga["definition"].to_string());
         definitions.collect::<BTreeSet<_>>()
@@ -278,6 +209,6 @@ async fn its_sagas_are_found(dev: &Dev, order: &Value) {
     }
     // a viewer is not told who somebody is
     assert_eq!(found("viewer", "q=buyer-1").await, BTreeSet::new());
-    let (status, refused) = Api::of(dev, "viewer").ask(Method::GET, "/sagas?q=buyer-1@example.org", None).await;
+    let (status, refused) = of(dev, "viewer").ask(Method::GET, "/sagas?q=buyer-1@example.org", None).await;
     assert_eq!((status, &refused["type"]), (StatusCode::FORBIDDEN, &json!("/problems/wrong-role")));
 }

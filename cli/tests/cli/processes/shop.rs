@@ -1,0 +1,168 @@
+//! Buying, also where the house is away in between; and what the gateway says of it.
+
+use super::{super::client::Api, Patience, until};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a placed order is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Placed {
+    pub(super) order: String,
+    pub(super) saga: String,
+}
+
+impl Api {
+    /// Asks again and again until there is a definite answer. Being away is answered by a broken connection or by
+    /// 503, and by nothing else.
+    pub(super) async fn persist(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let patience = Patience::with(format!("{path} is answered"));
+        loop {
+            if let Ok((status, answer)) = self.try_ask(method.clone(), path, body.as_ref()).await {
+                assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR, "{path}: {answer}");
+                if status != StatusCode::SERVICE_UNAVAILABLE {
+                    return (status, answer);
+                }
+            }
+            patience.wait().await;
+        }
+    }
+
+    /// Reserves the best seat under the buyer's own token, so that asking twice does not hold two.
+    pub(super) async fn reserve(&self, event: &str, buyer: &str) -> Value {
+        let wish = json!({ "userId": buyer, "bestAvailable": { "count": 1 }, "holdToken": format!("hold-{buyer}") });
+        let (status, held) = self.persist(Method::POST, &format!("/events/{event}/reserve"), Some(wish)).await;
+        assert!(status.is_success(), "{held}");
+        held
+    }
+
+    /// Places an order for a reserved seat.
+    pub(super) async fn place(&self, held: &Value, buyer: &str) -> Placed {
+        let (status, placed) = self.persist(Method::POST, "/orders", Some(order_for(held, buyer))).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{placed}");
+        let text = |name: &str| placed[name].as_str().unwrap().to_owned();
+        Placed { order: text("orderId"), saga: text("sagaId") }
+    }
+
+    /// An order that is on its way.
+    pub(super) async fn order(&self, event: &str, buyer: &str) -> Placed {
+        let held = self.reserve(event, buyer).await;
+        self.place(&held, buyer).await
+    }
+
+    /// The order, once it has come to its end.
+    pub(super) async fn at_rest(&self, placed: &Placed) -> Value {
+        let patience = Patience::with(format!("{placed:?} is at rest"));
+        loop {
+            let path = format!("/orders/{}?wait=2", placed.order);
+            let (status, order) = self.persist(Method::GET, &path, None).await;
+            assert_eq!(status, StatusCode::OK, "{order}");
+            if order["status"] != "pending" {
+                return order;
+            }
+            patience.wait().await;
+        }
+    }
+
+    /// Waits until an order is confirmed.
+    pub(super) async fn confirmed(&self, placed: &Placed) {
+        let order = self.at_rest(placed).await;
+        assert_eq!(order["status"], "confirmed", "{order:#}");
+    }
+
+    /// Starts a saga, once per key.
+    pub(super) async fn start(&self, definition: &str, key: &str, input: Value) -> String {
+        let body = json!({ "definition": definition, "idempotencyKey": key, "input": input });
+        let (status, started) = self.persist(Method::POST, "/sagas", Some(body)).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{started}");
+        started["sagaId"].as_str().unwrap().to_owned()
+    }
+
+    /// A saga with its journal.
+    pub(super) async fn saga(&self, id: &str) -> Value {
+        let (status, saga) = self.persist(Method::GET, &format!("/sagas/{id}"), None).await;
+        assert_eq!(status, StatusCode::OK, "{saga}");
+        saga
+    }
+
+    /// A saga, once it is in this state.
+    pub(super) async fn saga_is(&self, id: &str, state: &str) -> Value {
+        until(&format!("saga {id} is {state}"), async || {
+            Some(self.saga(id).await).filter(|saga| saga["state"] == state)
+        })
+        .await
+    }
+
+    /// Makes a document the version of a definition that new sagas use.
+    pub(super) async fn define(&self, name: &str, yaml: &str) -> i64 {
+        let url = format!("{}/definitions/{name}", self.base);
+        let request = self.http.put(url).bearer_auth(&self.token).header("content-type", "application/yaml");
+        let answer: Value = request.body(yaml.to_owned()).send().await.unwrap().json().await.unwrap();
+        let version = answer["version"].as_i64().unwrap_or_else(|| panic!("{answer:#}"));
+        let path = format!("/definitions/{name}/{version}/activate");
+        let (status, answer) = self.ask(Method::POST, &path, Some(json!({ "reason": "a test" }))).await;
+        assert!(status.is_success(), "{answer}");
+        version
+    }
+}
+
+/// The entries of a saga's journal that are about a step.
+pub(super) fn kinds_of<'a>(saga: &'a Value, step: &str) -> Vec<&'a str> {
+    let entries = saga["journal"].as_array().unwrap().iter();
+    entries.filter(|entry| entry["step"] == step).map(|entry| entry["kind"].as_str().unwrap()).collect()
+}
+
+/// The body of an order for a reserved seat.
+pub(super) fn order_for(held: &Value, buyer: &str) -> Value {
+    json!({
+        "reserveId": held["reserveId"], "paymentMethod": "pm_card_visa", "idempotencyKey": format!("order-{buyer}"),
+    })
+}
+
+/// What a gateway has on its books.
+pub(super) struct Books(Vec<Value>);
+
+impl Books {
+    pub(super) async fn read(gateway: &Api) -> Self {
+        let (status, books) = gateway.ask(Method::GET, "/_sandbox/books", None).await;
+        assert_eq!(status, StatusCode::OK, "{books}");
+        Self(books["charges"].as_array().unwrap().clone())
+    }
+
+    /// The charges of an order.
+    pub(super) fn of(&self, order: &str) -> impl Iterator<Item = &Value> {
+        self.0.iter().filter(move |charge| charge["metadata"]["order_id"] == order)
+    }
+
+    /// How many charges have taken money.
+    pub(super) fn captured(&self) -> usize {
+        self.0.iter().filter(|charge| charge["captured"] != 0).count()
+    }
+
+    /// Of every order, the gateway has its price if it is confirmed, and otherwise nothing; and it was never charged
+    /// twice, under whatever key.
+    pub(super) async fn agree_with(&self, api: &Api) {
+        let (status, orders) = api.ask(Method::GET, "/orders?limit=500", None).await;
+        assert_eq!(status, StatusCode::OK, "{orders}");
+        assert_eq!(orders["next"], Value::Null, "there are more orders than this looks at");
+        let mut owed = BTreeMap::new();
+        for order in orders["items"].as_array().unwrap() {
+            let amount = if order["status"] == "confirmed" { order["total"]["amount"].as_i64().unwrap() } else { 0 };
+            owed.insert(order["orderId"].as_str().unwrap(), amount);
+        }
+        let (mut net, mut charged, mut keys) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        for charge in &self.0 {
+            let order = charge["metadata"]["order_id"].as_str().unwrap();
+            let (captured, refunded) = (charge["captured"].as_i64().unwrap(), charge["refunded"].as_i64().unwrap());
+            *net.entry(order).or_insert(0) += captured - refunded;
+            assert!(captured == 0 || charged.insert(order), "{order} was charged twice: {:#?}", self.0);
+            for key in charge["idempotencyKeys"].as_array().unwrap() {
+                assert!(keys.insert(key.as_str().unwrap()), "two charges have the key {key}");
+            }
+        }
+        for (order, owed) in owed {
+            assert_eq!(net.remove(order).unwrap_or(0), owed, "{order}");
+        }
+        assert!(net.is_empty(), "charges of no order: {net:?}");
+    }
+}
