@@ -63,17 +63,7 @@ async fn a_process_that_drains_answers_who_waits() {
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     });
-    // It waits once the database was asked for the orders that are waited for.
-    until("the wait", || async {
-        sqlx::query_scalar::<_, bool>(
-            "select exists (select from pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid() and query like '%status <> all(%')",
-        )
-        .fetch_one(app.engine.pool())
-        .await
-        .unwrap()
-    })
-    .await;
+    until("the wait", || async { app.waits.waited_for() == 1 }).await;
     assert!(!waiting.is_finished());
     shutdown.cancel();
     let answer = tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();

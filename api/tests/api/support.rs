@@ -34,6 +34,7 @@ pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) state: ApiState,
     pub(crate) engine: Engine,
+    pub(crate) waits: OrderWaits,
     tokens: HashMap<&'static str, String>,
 }
 
@@ -116,11 +117,12 @@ impl App {
             let secret = create_token(&pool, role, role.as_str(), None).await.unwrap();
             tokens.insert(role.as_str(), secret.expose_secret().to_owned());
         }
+        let waits = OrderWaits::new(pool.clone());
         let state = ApiState::new(ApiParts {
             engine: engine.clone(),
             holds: Holds::new(pool.clone(), cache, booking.hold_ttl()),
             places: Places::new(engine.clone(), booking.order_hold()),
-            waits: OrderWaits::new(pool.clone()),
+            waits: waits.clone(),
             webhooks: Webhooks::new(engine.clone(), gateways),
             ticket_keys,
             tokens: AccessTokens::new(pool),
@@ -129,7 +131,7 @@ impl App {
             draining: CancellationToken::new(),
             settings,
         });
-        Self { router: api::router(state.clone()), state, engine, tokens }
+        Self { router: api::router(state.clone()), state, engine, waits, tokens }
     }
 
     /// The token of a role.

@@ -54,6 +54,12 @@ impl OrderWaits {
         let _ended = tokio::time::timeout(at_most.min(Duration::from_secs(WAIT_SECS_MAX)), settled).await;
     }
 
+    /// How many orders are waited for now.
+    #[must_use]
+    pub fn waited_for(&self) -> usize {
+        self.lock().orders.len()
+    }
+
     async fn poll(self) {
         while let Some(orders) = self.wanted() {
             for some in orders.chunks(ORDERS_PER_QUERY) {
