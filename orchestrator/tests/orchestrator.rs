@@ -13,6 +13,8 @@ mod database;
 mod ground;
 #[path = "orchestrator/history.rs"]
 mod history;
+#[path = "orchestrator/journals.rs"]
+mod journals;
 #[path = "orchestrator/postgres.rs"]
 mod postgres;
 #[path = "orchestrator/world.rs"]

@@ -9,6 +9,8 @@ mod failures;
 mod faults;
 #[path = "sagas/history.rs"]
 mod history;
+#[path = "sagas/journals.rs"]
+mod journals;
 #[path = "sagas/orders.rs"]
 mod orders;
 #[path = "sagas/shop.rs"]

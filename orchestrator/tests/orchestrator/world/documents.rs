@@ -1,6 +1,7 @@
 //! The definitions that tests run.
 
 const STEP: &str = "retry: { attempts: 3, backoff: 1ms..2ms }";
+const TAKE_BACK: &str = "retry: { attempts: 4, backoff: 1ms..2ms }";
 
 pub(super) fn documents() -> Vec<String> {
     vec![
@@ -24,6 +25,18 @@ pub(super) fn documents() -> Vec<String> {
             .to_owned(),
         "saga: slow\ninput: { type: object }\nsteps:\n\
          - { step: one, action: test.do, compensation: test.undo, retry: { attempts: 9, backoff: 1h..1h } }\n\
+         - { step: end, action: demo.echo, pivot: true }\n"
+            .to_owned(),
+        // its compensation does what the test tells it, as its action does
+        format!(
+            "saga: regretful\ninput: {{ type: object }}\nsteps:\n\
+             - {{ step: one, action: test.do, compensation: {{ action: test.do, {TAKE_BACK} }}, {STEP} }}\n\
+             - {{ step: two, action: demo.echo, input: {{ told: $.steps.one.told }}, compensation: demo.undo }}\n\
+             - {{ step: three, action: test.do, pivot: true, {STEP} }}\n"
+        ),
+        // what is in doubt is asked about much later
+        "saga: doubtful\ninput: { type: object }\nsteps:\n\
+         - { step: one, action: test.do, compensation: test.undo, probe: test.ask, retry: { attempts: 9, backoff: 1h..1h } }\n\
          - { step: end, action: demo.echo, pivot: true }\n"
             .to_owned(),
         "saga: either\ninput: { type: object }\nsteps:\n\
