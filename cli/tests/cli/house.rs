@@ -1,10 +1,13 @@
 //! The rules of the house that no compiler knows. Each says in its message what to do and why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use toml::{Table, Value};
 
-use super::sources::{Source, with_extensions};
+use super::sources::{Source, root, with_extensions};
 
 /// Who may use whom. Whatever stands in no line may use nothing of ours.
 const MAY_USE: [(&str, &[&str]); 6] = [
@@ -208,4 +211,19 @@ fn no_file_names_a_place_on_somebodys_machine() {
         }
     }
     assert_none(&wrong, "what works on one machine only is no use to the next: use a relative path");
+}
+
+#[test]
+fn every_test_that_the_guarantees_name_is_there() {
+    let text = fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let sources = with_extensions(&["rs"]);
+    let is_there = |name: &str| {
+        sources
+            .iter()
+            .any(|file| file.text.contains(&format!("fn {name}")) || file.text.contains(&format!("mod {name};")))
+    };
+    let named = text.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains("::"));
+    let last = named.filter_map(|path| path.rsplit("::").next()).map(|name| name.trim_end_matches('…'));
+    let wrong: Vec<_> = last.filter(|name| !is_there(name)).map(str::to_owned).collect();
+    assert_none(&wrong, "docs/guarantees.md names tests that are not there");
 }
