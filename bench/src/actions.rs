@@ -114,6 +114,7 @@ struct Local;
 #[async_trait]
 impl LocalAction for Local {
     const NAME: &'static str = "bench.local";
+    const SET_BASED: bool = true;
     type Input = Order;
     type Output = Receipt;
 
@@ -140,6 +141,7 @@ struct Undo;
 #[async_trait]
 impl LocalAction for Undo {
     const NAME: &'static str = "bench.undo";
+    const SET_BASED: bool = true;
     type Input = Value;
     type Output = Value;
 

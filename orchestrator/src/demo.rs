@@ -33,6 +33,7 @@ pub struct Echoed {
 #[async_trait]
 impl<S: Store> LocalAction<S> for Echo {
     const NAME: &'static str = "demo.echo";
+    const SET_BASED: bool = true;
     type Input = Value;
     type Output = Echoed;
 
@@ -145,6 +146,7 @@ pub struct Waited {
 #[async_trait]
 impl<S: Store> LocalAction<S> for WaitFor {
     const NAME: &'static str = "demo.wait";
+    const SET_BASED: bool = true;
     type Input = WaitInput;
     type Output = Waited;
 
@@ -259,6 +261,7 @@ pub struct Undone {
 #[async_trait]
 impl<S: Store> LocalAction<S> for Undo {
     const NAME: &'static str = "demo.undo";
+    const SET_BASED: bool = true;
     type Input = Value;
     type Output = Undone;
 
