@@ -201,6 +201,8 @@ pub struct Run {
     pub compensating: bool,
     /// What stopped it.
     pub stuck: Option<Stuck>,
+    /// It has been stopped before, or is now: a case of it may be open.
+    pub has_been_stuck: bool,
 }
 
 impl Run {
@@ -243,6 +245,7 @@ impl Run {
             cause: None,
             compensating: false,
             stuck: None,
+            has_been_stuck: false,
         })
     }
 
@@ -301,6 +304,7 @@ impl Run {
                 self.stuck = None;
             }
             Entry::Stuck { step, lane, cause, failure } => {
+                self.has_been_stuck = true;
                 self.stuck = Some(Stuck { step: step.clone(), lane: *lane, cause: *cause, failure: failure.clone() });
             }
             Entry::Completed | Entry::Compensated | Entry::Killed => self.stuck = None,

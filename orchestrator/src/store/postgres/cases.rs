@@ -49,7 +49,7 @@ pub(super) async fn open(tx: &mut PgConnection, appends: &[Append]) -> Result<()
 pub(super) async fn close(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
     let passed: Vec<_> = appends
         .iter()
-        .filter(|append| append.run.state != State::Stuck && append.run.state != State::Killed)
+        .filter(|append| append.run.has_been_stuck && !matches!(append.run.state, State::Stuck | State::Killed))
         .filter(|append| {
             append
                 .entries

@@ -122,6 +122,7 @@ pub(super) fn then(before: &Append, state: State, entries: Vec<Entry>, schedule:
     let mut run = before.run.clone();
     run.seq += i64::try_from(entries.len()).unwrap();
     run.state = state;
+    run.has_been_stuck |= state == State::Stuck;
     Append { move_id: fresh_uuid(), entries, run, schedule, ..before.clone() }
 }
 
