@@ -140,8 +140,7 @@ impl<S: Store> Moves<S> {
         let sagas: Vec<_> = moves.iter().map(|of| of.run.saga_id).collect();
         let seen: Vec<_> = moves.iter().map(|of| (of.run.saga_id, of.run.seq)).collect();
         let tokens = tx.lock_claims(&sagas).await?;
-        let mut news = tx.news(&seen).await?;
-        let now = tx.now().await?;
+        let (mut news, now) = tx.news(&seen).await?;
         let decider = Decider { now, chance: self.chance.as_ref() };
 
         let standings = moves.iter().map(|of| {

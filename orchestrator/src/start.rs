@@ -142,9 +142,8 @@ pub(crate) async fn start<T: Tx + ?Sized>(tx: &mut T, prepared: &Prepared) -> Re
 }
 
 async fn start_many<T: Tx + ?Sized>(tx: &mut T, prepared: &[&Prepared]) -> Result<Vec<Started>, sqlx::Error> {
-    let now = tx.now().await?;
     let keys: Vec<_> = prepared.iter().map(|one| one.key()).collect();
-    let holders = tx.take_keys(&keys).await?;
+    let (holders, now) = tx.take_keys(&keys).await?;
     let mut answers = Vec::with_capacity(prepared.len());
     let mut fresh = Vec::new();
     for (one, holder) in prepared.iter().zip(holders) {

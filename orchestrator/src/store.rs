@@ -39,8 +39,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Makes a transaction durable. After an error that passes, whether it is durable is unknown.
     async fn commit(&self, tx: Self::Open) -> Stored<()>;
 
-    /// Claims up to `limit` sagas that are due and nobody's, those with higher priority first.
-    async fn claim(&self, worker: &str, limit: usize, lease_secs: i32) -> Stored<Vec<Claim>>;
+    /// Claims up to `limit` sagas that are due and nobody's, those with higher priority first. A journal that others
+    /// append to at this very moment may lack its end: every move sees what it missed.
+    async fn claim(&self, worker: &str, limit: usize, lease_secs: i32) -> Stored<Taken>;
     /// Extends the leases of what is held, and tells which of them are still ours.
     async fn renew(&self, held: &[(SagaId, i64)], lease_secs: i32) -> Stored<Vec<SagaId>>;
     /// Gives claims back that were not begun: others take them at once.
@@ -82,15 +83,16 @@ pub trait Tx: Send {
     async fn lock_claims(&mut self, sagas: &[SagaId]) -> Stored<HashMap<SagaId, Option<i64>>>;
     /// Locks one saga with its wake-up, in the order in which [`Tx::lock_claims`] does.
     async fn lock_saga(&mut self, saga: SagaId) -> Stored<()>;
-    /// What has been appended to each saga behind the `seq` that is given for it, where anything was.
-    async fn news(&mut self, seen: &[(SagaId, i64)]) -> Stored<Journals>;
+    /// What has been appended to each saga behind the `seq` that is given for it, where anything was, and the store's
+    /// time.
+    async fn news(&mut self, seen: &[(SagaId, i64)]) -> Stored<(Journals, Moment)>;
     /// What each saga's journal has behind the `seq` that is given for it.
     async fn journals_after(&mut self, after: &[(SagaId, i64)]) -> Stored<Journals>;
     /// Writes moves of sagas that exist. The caller has locked them and knows that no `seq` is taken.
     async fn append(&mut self, appends: &[Append], lease_secs: i32) -> Stored<()>;
 
-    /// Takes start keys that are free, and tells who holds each: none where it has just expired.
-    async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<Vec<Option<KeyHolder>>>;
+    /// Takes start keys that are free, and tells who holds each: none where it has just expired. And the store's time.
+    async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<(Vec<Option<KeyHolder>>, Moment)>;
     /// Creates the projections and wake-ups of new sagas, each with its priority. Doing it again does nothing: the
     /// saga may have gone on meanwhile, and may not need a wake-up any more.
     async fn create(&mut self, appends: &[Append], priorities: &[i16]) -> Stored<()>;
@@ -124,6 +126,17 @@ pub struct Claim {
     pub token: i64,
     /// Claims since the journal last grew, this one included.
     pub claims: i32,
+}
+
+/// What a worker has claimed.
+#[derive(Debug)]
+pub struct Taken {
+    /// The claims.
+    pub claims: Vec<Claim>,
+    /// The whole journals of these sagas.
+    pub journals: Journals,
+    /// The store's time.
+    pub now: Moment,
 }
 
 /// The entries of one saga with the moves that wrote them.

@@ -6,7 +6,7 @@ use crate::{
     execute::CLAIMS_MAX,
     ids::SagaId,
     run::Run,
-    store::{Claim, ReadError, Store, Written},
+    store::{Claim, ReadError, Store, Taken, Written},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -129,19 +129,14 @@ impl<S: Store> Engine<S> {
     /// The database's. What was claimed is then free again when its lease ends.
     pub async fn claim(&self, worker: &str, limit: usize) -> Result<Vec<Claimed>, sqlx::Error> {
         let until = self.lease_from_now();
-        let rows = self.0.store.claim(worker, limit, self.0.lease_secs).await?;
-        let (rows, suspects) = self.0.holds.apart(rows);
+        let Taken { claims, mut journals, now } = self.0.store.claim(worker, limit, self.0.lease_secs).await?;
+        let (claims, suspects) = self.0.holds.apart(claims);
         if !suspects.is_empty() {
             self.0.store.put_off(&suspects, SUSPECT_PAUSE).await?;
         }
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let sagas: Vec<_> = rows.iter().map(|row| row.saga_id).collect();
-        let (mut journals, now) = self.0.store.journals(&sagas).await?;
         self.0.clock.set(now);
-        let mut claimed = Vec::with_capacity(rows.len());
-        for row in rows {
+        let mut claimed = Vec::with_capacity(claims.len());
+        for row in claims {
             let journal = journals.remove(&row.saga_id).unwrap_or_else(|| Ok(Vec::new()));
             match self.read(row.saga_id, journal).await {
                 Ok((run, known)) => {

@@ -13,7 +13,7 @@ mod wake;
 
 pub use outbox::enqueue_in_tx;
 
-use super::{ActRow, Append, Claim, Journals, KeyHolder, StartKey, Store, Stored, StoredDefinition, Tx, Waiter};
+use super::{ActRow, Append, Claim, Journals, KeyHolder, StartKey, Store, Stored, StoredDefinition, Taken, Tx, Waiter};
 use crate::{
     ids::SagaId,
     journal::Moment,
@@ -21,21 +21,33 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool, Postgres as Database, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres as Database, Transaction, postgres::PgPoolOptions};
 use std::{collections::HashMap, time::Duration};
 use uuid::Uuid;
+
+/// How a transaction begins. Plans live as long as their connection and are made with whatever is in the tables then;
+/// on the first day of a week, and of a database, nothing is, and reading all of it seems to cost nothing.
+const BEGIN: &str = "begin; set local enable_seqscan = off";
+
+/// How long a claim waits for another one, or for the database.
+const ACQUIRE_MAX: Duration = Duration::from_secs(10);
 
 /// Production's store: a pool of connections to a database that has the schema.
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pool: PgPool,
+    /// Connected when something is claimed for the first time.
+    claims: PgPool,
 }
 
 impl Postgres {
     /// On this pool; see [`crate::db::connect`].
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        // One of its own: a lease is renewed however busy the pool is.
+        let options = pool.connect_options().as_ref().clone().options([("enable_seqscan", "off")]);
+        let claims = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_MAX).connect_lazy_with(options);
+        Self { pool, claims }
     }
 
     /// The pool.
@@ -51,27 +63,27 @@ impl Store for Postgres {
     type Open = Transaction<'static, Database>;
 
     async fn begin(&self) -> Stored<Self::Open> {
-        self.pool.begin().await
+        self.pool.begin_with(BEGIN).await
     }
 
     async fn commit(&self, tx: Self::Open) -> Stored<()> {
         tx.commit().await
     }
 
-    async fn claim(&self, worker: &str, limit: usize, lease_secs: i32) -> Stored<Vec<Claim>> {
-        claims::claim(&self.pool, worker, limit, lease_secs).await
+    async fn claim(&self, worker: &str, limit: usize, lease_secs: i32) -> Stored<Taken> {
+        claims::claim(&self.claims, worker, limit, lease_secs).await
     }
 
     async fn renew(&self, held: &[(SagaId, i64)], lease_secs: i32) -> Stored<Vec<SagaId>> {
-        claims::renew(&self.pool, held, lease_secs).await
+        claims::renew(&self.claims, held, lease_secs).await
     }
 
     async fn hand_back(&self, held: &[(SagaId, i64)]) -> Stored<()> {
-        claims::hand_back(&self.pool, held).await
+        claims::hand_back(&self.claims, held).await
     }
 
     async fn put_off(&self, claims: &[Claim], pause: Duration) -> Stored<()> {
-        claims::put_off(&self.pool, claims, pause).await
+        claims::put_off(&self.claims, claims, pause).await
     }
 
     async fn sweep(&self) -> Stored<u64> {
@@ -80,9 +92,11 @@ impl Store for Postgres {
 
     async fn journals(&self, sagas: &[SagaId]) -> Stored<(Journals, Moment)> {
         let wanted: Vec<_> = sagas.iter().map(|saga_id| (*saga_id, 0)).collect();
-        let mut connection = self.pool.acquire().await?;
-        let now = now(&mut connection).await?;
-        Ok((journal::journals_after(&mut connection, &wanted).await?, now))
+        let mut tx = self.begin().await?;
+        let now = now(&mut tx).await?;
+        let journals = journal::journals_after(&mut tx, &wanted).await?;
+        tx.commit().await?;
+        Ok((journals, now))
     }
 
     async fn definition(&self, name: &str, version: i32) -> Stored<Option<StoredDefinition>> {
@@ -147,7 +161,7 @@ impl Tx for PgConnection {
         journal::journals_after(self, after).await
     }
 
-    async fn news(&mut self, seen: &[(SagaId, i64)]) -> Stored<Journals> {
+    async fn news(&mut self, seen: &[(SagaId, i64)]) -> Stored<(Journals, Moment)> {
         journal::news(self, seen).await
     }
 
@@ -155,7 +169,7 @@ impl Tx for PgConnection {
         moves::append(self, appends, lease_secs).await
     }
 
-    async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<Vec<Option<KeyHolder>>> {
+    async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<(Vec<Option<KeyHolder>>, Moment)> {
         starts::take_keys(self, keys).await
     }
 

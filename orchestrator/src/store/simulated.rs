@@ -17,7 +17,7 @@ pub use trouble::{CommitFate, Luck, Trouble};
 pub use tx::SimulatedTx;
 pub use unknown::Found;
 
-use super::{Claim, Journals, Store, Stored, StoredDefinition};
+use super::{Claim, Journals, Store, Stored, StoredDefinition, Taken};
 use crate::{ids::SagaId, journal::Moment, outbox::DueMessage};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta};
@@ -238,7 +238,7 @@ impl<B: Business> Store for Simulated<B> {
         }
     }
 
-    async fn claim(&self, _worker: &str, limit: usize, lease_secs: i32) -> Stored<Vec<Claim>> {
+    async fn claim(&self, _worker: &str, limit: usize, lease_secs: i32) -> Stored<Taken> {
         self.statement(|data, now| data.claim(limit, lease_secs, now)).await
     }
 

@@ -6,6 +6,8 @@ use crate::{
 };
 use orchestrator::{Settled, Started, acts::Act, view::Filter};
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_of_one_connection_does_not_wait_for_itself() {
@@ -119,4 +121,37 @@ async fn a_saga_whose_definition_is_gone_is_put_before_a_person() {
     done(&world, saga, Act::Retry).await;
     world.run_until(saga, "completed").await;
     world.all_is_well().await;
+}
+
+/// Plans are made once, for tables that are empty at midnight on Monday.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_sagas_go_through_reads_a_whole_table() {
+    let world = World::new().await;
+    sqlx::raw_sql("analyze").execute(&world.pool).await.unwrap();
+    for round in 0..3 {
+        let saga = world.start_with("parent", json!({ "key": round.to_string() })).await;
+        let waiter = world.start("waiter").await;
+        world.run_until(saga, "completed").await;
+        world.run_until(waiter, "waiting").await;
+        done(&world, waiter, Act::Cancel).await;
+        world.run_until(waiter, "compensated").await;
+    }
+    let mut other = PgConnection::connect_with(&world.pool.connect_options()).await.unwrap();
+    world.pool.close().await;
+    drop(world);
+    // what a connection has counted is told when it ends
+    let others = "select exists (select from pg_stat_activity
+                                 where datname = current_database() and pid <> pg_backend_pid())";
+    while sqlx::query_scalar(others).fetch_one(&mut other).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let read: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select relname, seq_tup_read, idx_scan from pg_stat_user_tables
+         where relname in ('ready', 'start_keys') or relname ~ '^(sagas|journal)_[0-9]+$' order by relname",
+    )
+    .fetch_all(&mut other)
+    .await
+    .unwrap();
+    assert!(read.iter().all(|(_, scanned, _)| *scanned == 0), "{read:?}");
+    assert!(read.iter().any(|(table, _, looked_up)| table.starts_with("journal") && *looked_up > 0), "{read:?}");
 }

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::traps::{Fault, Since, Traps};
+use super::traps::{Fault, Since, Traps, is_begin};
 
 /// What precedes the first message: nobody's length.
 const LENGTH_BYTES: usize = 4;
@@ -87,7 +87,7 @@ impl Conversation {
                     self.traps.wait_for_release(since);
                 }
             }
-            if query == Some(b"BEGIN") {
+            if query.is_some_and(is_begin) {
                 said.clear();
             }
             said.extend_from_slice(&message);

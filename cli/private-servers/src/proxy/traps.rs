@@ -9,8 +9,8 @@ use std::{
 /// A message that something happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spot {
-    /// A simple query with this text and nothing else: `BEGIN`, `COMMIT`.
-    Statement(&'static str),
+    /// Where a transaction begins, whatever else is said with it.
+    Begin,
     /// The COMMIT of a transaction in which a message has these bytes.
     CommitOf(&'static str),
 }
@@ -65,7 +65,7 @@ impl Traps {
     pub(super) fn spring(&self, query: &[u8], said: &[u8]) -> Option<(Fault, Since)> {
         let mut state = self.state();
         let met = |spot: Spot| match spot {
-            Spot::Statement(text) => query == text.as_bytes(),
+            Spot::Begin => is_begin(query),
             Spot::CommitOf(needle) => query == b"COMMIT" && contains(said, needle.as_bytes()),
         };
         let (_, fault, times) = state.set.iter_mut().find(|(spot, _, times)| *times > 0 && met(*spot))?;
@@ -112,6 +112,11 @@ impl Traps {
     pub(super) fn is_closed(&self) -> bool {
         self.state().closed
     }
+}
+
+/// Whether a transaction begins with it.
+pub(super) fn is_begin(query: &[u8]) -> bool {
+    query.get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"begin"))
 }
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {

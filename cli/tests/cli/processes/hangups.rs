@@ -19,7 +19,7 @@ const ROUNDS: usize = 3;
 async fn hang_up(proxy: &Proxy, api: &Api, requests: Vec<(String, Value)>, transactions: usize) {
     let expected = proxy.sprung() + transactions;
     // all of them: another's, for an event of the gateway, must not take the place of one of these
-    proxy.trap(Spot::Statement("BEGIN"), Fault::HoldAnswer, usize::MAX);
+    proxy.trap(Spot::Begin, Fault::HoldAnswer, usize::MAX);
     let asking: Vec<_> = requests
         .into_iter()
         .map(|(path, body)| {

@@ -2,35 +2,54 @@
 
 use crate::{
     ids::SagaId,
-    store::{Claim, Stored},
+    store::{self, Claim, Journals, Stored, Taken},
 };
 use sqlx::{PgConnection, PgPool};
 use std::{collections::HashMap, time::Duration};
 use uuid::Uuid;
 
-/// Claims up to `limit` sagas that are due and nobody's.
-pub(super) async fn claim(pool: &PgPool, worker: &str, limit: usize, lease_secs: i32) -> Stored<Vec<Claim>> {
+/// Claims up to `limit` sagas that are due and nobody's, and reads their journals.
+pub(super) async fn claim(pool: &PgPool, worker: &str, limit: usize, lease_secs: i32) -> Stored<Taken> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = sqlx::query!(
-        "update engine.ready set
-             token = nextval('engine.claim_tokens'), worker = $1, claims = claims + 1,
-             lease_until = clock_timestamp() + make_interval(secs => $3::int4)
-         -- an array of ids: joining the subquery instead makes a hash join over the whole table
-         where saga_id = any(array(
-             select saga_id from engine.ready
-             where wake_at <= clock_timestamp() and lease_until <= clock_timestamp()
-             order by priority desc, wake_at limit $2 for update skip locked))
-         returning saga_id, token, claims",
+        r#"with claimed as (
+             update engine.ready set
+                 token = nextval('engine.claim_tokens'), worker = $1, claims = claims + 1,
+                 lease_until = clock_timestamp() + make_interval(secs => $3::int4)
+             -- an array of ids: joining the subquery instead makes a hash join over the whole table
+             where saga_id = any(array(
+                 select saga_id from engine.ready
+                 where wake_at <= clock_timestamp() and lease_until <= clock_timestamp()
+                 order by priority desc, wake_at limit $2 for update skip locked))
+             returning saga_id, token, claims)
+         select c.saga_id as "saga_id?", c.token as "token?", c.claims as "claims?",
+                j.seq as "seq?", j.at as "at?", j.entry as "entry?", j.move_id as "move_id?",
+                time.now as "now!"
+         from (select clock_timestamp() as now) as time
+         left join claimed c on true
+         left join lateral (select * from engine.journal j where j.saga_id = c.saga_id order by j.seq offset 0) j on true"#,
         worker,
         limit,
         lease_secs,
     )
     .fetch_all(pool)
     .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| Some(Claim { saga_id: SagaId(row.saga_id), token: row.token?, claims: row.claims }))
-        .collect())
+    let now = rows.first().map(|row| row.now).ok_or(sqlx::Error::RowNotFound)?;
+    let mut claims: Vec<Claim> = Vec::new();
+    let mut journals = Journals::new();
+    for row in rows {
+        let (Some(saga_id), Some(token), Some(count)) = (row.saga_id.map(SagaId), row.token, row.claims) else {
+            continue;
+        };
+        journals.entry(saga_id).or_insert_with(|| {
+            claims.push(Claim { saga_id, token, claims: count });
+            Ok(Vec::new())
+        });
+        if let (Some(seq), Some(at), Some(entry), Some(move_id)) = (row.seq, row.at, row.entry, row.move_id) {
+            store::collect(&mut journals, saga_id, seq, at, entry, move_id);
+        }
+    }
+    Ok(Taken { claims, journals, now })
 }
 
 /// Extends the leases of `held`, and tells which of them are still ours.

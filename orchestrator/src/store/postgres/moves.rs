@@ -2,11 +2,11 @@
 
 use super::{cases, wake};
 use crate::{
+    journal::Entry,
     run::Run,
     store::{Append, Stored},
 };
-use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 pub(super) async fn append(tx: &mut PgConnection, appends: &[Append], lease_secs: i32) -> Stored<()> {
     if appends.is_empty() {
@@ -23,7 +23,7 @@ pub(super) async fn insert_entries(tx: &mut PgConnection, appends: &[Append]) ->
     let mut saga_ids = Vec::new();
     let mut seqs = Vec::new();
     let (mut ats, mut kinds, mut steps) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut attempts, mut entries, mut move_ids) = (Vec::new(), Vec::<Value>::new(), Vec::new());
+    let (mut attempts, mut entries, mut move_ids) = (Vec::new(), Vec::new(), Vec::new());
     for append in appends {
         for (seq, entry) in (append.first_seq()..).zip(&append.entries) {
             saga_ids.push(append.run.saga_id.0);
@@ -32,7 +32,7 @@ pub(super) async fn insert_entries(tx: &mut PgConnection, appends: &[Append]) ->
             kinds.push(entry.kind().to_owned());
             steps.push(entry.step().map(str::to_owned));
             attempts.push(entry.attempt().and_then(|attempt| i32::try_from(attempt).ok()));
-            entries.push(serde_json::json!(entry));
+            entries.push(Json(entry));
             move_ids.push(append.move_id);
         }
     }
@@ -47,7 +47,7 @@ pub(super) async fn insert_entries(tx: &mut PgConnection, appends: &[Append]) ->
         &kinds,
         &steps as &[Option<String>],
         &attempts as &[Option<i32>],
-        &entries,
+        &entries as &[Json<&Entry>],
         &move_ids,
     )
     .execute(tx)
@@ -77,7 +77,9 @@ async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Stored<()> {
          from unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::text[], $7::text[],
                      $8::timestamptz[], $9::bool[])
               as m (saga_id, state, step, seq, waiting_on, reason, failure, at, finished)
-         where s.saga_id = m.saga_id and s.saga_id = any($1::uuid[])",
+         where s.saga_id = m.saga_id
+           -- the weeks that they are in, and no other
+           and s.saga_id >= $10::uuid and s.saga_id <= $11::uuid",
         &runs().map(|run| run.saga_id.0).collect::<Vec<_>>(),
         &runs().map(|run| run.state.as_str().to_owned()).collect::<Vec<_>>(),
         &appends.iter().map(|append| append.row.step.clone()).collect::<Vec<_>>() as &[Option<String>],
@@ -87,6 +89,8 @@ async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Stored<()> {
         &runs().map(failure).collect::<Vec<_>>() as &[Option<String>],
         &appends.iter().map(|append| append.at).collect::<Vec<_>>(),
         &runs().map(|run| run.state.is_finished()).collect::<Vec<_>>(),
+        runs().map(|run| run.saga_id.0).min(),
+        runs().map(|run| run.saga_id.0).max(),
     )
     .execute(tx)
     .await?;

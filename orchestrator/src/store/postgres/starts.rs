@@ -3,6 +3,7 @@
 use super::moves;
 use crate::{
     ids::SagaId,
+    journal::Moment,
     store::{Append, KeyHolder, StartKey, Stored},
 };
 use chrono::{DateTime, Utc};
@@ -10,56 +11,71 @@ use sqlx::PgConnection;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-pub(super) async fn take_keys(tx: &mut PgConnection, keys: &[StartKey]) -> Stored<Vec<Option<KeyHolder>>> {
+pub(super) async fn take_keys(tx: &mut PgConnection, keys: &[StartKey]) -> Stored<(Vec<Option<KeyHolder>>, Moment)> {
     // in key order, so that two batches cannot wait for each other
     let mut ordered: Vec<_> = keys.iter().collect();
     ordered.sort_by_key(|one| (&one.owner, &one.key));
-    let owners: Vec<_> = ordered.iter().map(|one| one.owner.clone()).collect();
-    let names: Vec<_> = ordered.iter().map(|one| one.key.clone()).collect();
-    sqlx::query!(
-        "insert into engine.start_keys (owner, key, saga_id, digest)
-         select * from unnest($1::text[], $2::text[], $3::uuid[], $4::text[])
-         on conflict (owner, key) do nothing",
-        &owners,
-        &names,
+    let rows = sqlx::query!(
+        r#"insert into engine.start_keys (owner, key, saga_id, digest)
+           select * from unnest($1::text[], $2::text[], $3::uuid[], $4::text[])
+           on conflict (owner, key) do nothing
+           returning owner, key, saga_id, digest, clock_timestamp() as "now!""#,
+        &ordered.iter().map(|one| one.owner.clone()).collect::<Vec<_>>(),
+        &ordered.iter().map(|one| one.key.clone()).collect::<Vec<_>>(),
         &ordered.iter().map(|one| one.saga_id.0).collect::<Vec<_>>(),
         &ordered.iter().map(|one| one.digest.clone()).collect::<Vec<_>>()
     )
-    .execute(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
+    let now = match rows.first() {
+        Some(row) => row.now,
+        None => super::now(&mut *tx).await?,
+    };
+    let name = |one: &StartKey| (one.owner.clone(), one.key.clone());
+    let holder = |saga_id, digest| KeyHolder { saga_id: SagaId(saga_id), digest };
+    let mut holders: HashMap<_, _> =
+        rows.into_iter().map(|row| ((row.owner, row.key), holder(row.saga_id, row.digest))).collect();
+    let others: Vec<_> = keys.iter().filter(|one| !holders.contains_key(&name(one))).collect();
+    if !others.is_empty() {
+        holders.extend(held(tx, &others).await?);
+    }
+    Ok((keys.iter().map(|one| holders.get(&name(one)).cloned()).collect(), now))
+}
+
+/// Who holds keys that were taken before.
+async fn held(tx: &mut PgConnection, keys: &[&StartKey]) -> Stored<HashMap<(String, String), KeyHolder>> {
     let rows = sqlx::query!(
         "select k.owner, k.key, k.saga_id, k.digest
          from unnest($1::text[], $2::text[]) as asked (owner, key)
          join engine.start_keys k on k.owner = asked.owner and k.key = asked.key",
-        &owners,
-        &names
+        &keys.iter().map(|one| one.owner.clone()).collect::<Vec<_>>(),
+        &keys.iter().map(|one| one.key.clone()).collect::<Vec<_>>(),
     )
     .fetch_all(tx)
     .await?;
-    let holders: HashMap<_, _> = rows
-        .into_iter()
-        .map(|row| ((row.owner, row.key), KeyHolder { saga_id: SagaId(row.saga_id), digest: row.digest }))
-        .collect();
-    Ok(keys.iter().map(|one| holders.get(&(one.owner.clone(), one.key.clone())).cloned()).collect())
+    let holder = |saga_id, digest| KeyHolder { saga_id: SagaId(saga_id), digest };
+    Ok(rows.into_iter().map(|row| ((row.owner, row.key), holder(row.saga_id, row.digest))).collect())
 }
 
 pub(super) async fn create(tx: &mut PgConnection, appends: &[Append], priorities: &[i16]) -> Stored<()> {
     if appends.is_empty() {
         return Ok(());
     }
-    moves::insert_entries(tx, appends).await?;
+    moves::insert_entries(&mut *tx, appends).await?;
     let runs = || appends.iter().map(|append| &append.run);
-    let created = sqlx::query_scalar!(
-        "insert into engine.sagas (saga_id, definition, version, state, step, seq, waiting_on, priority, tags,
-                                   parent_id, starts_at, deadline_at, created_at, updated_at)
-         select saga_id, definition, version, 'running', step, 1, waiting_on, priority, tags,
-                parent_id, starts_at, deadline_at, created_at, created_at
-         from unnest($1::uuid[], $2::text[], $3::int4[], $4::text[], $5::text[], $6::int2[], $7::jsonb[],
-                     $8::uuid[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
-              as s (saga_id, definition, version, step, waiting_on, priority, tags, parent_id, starts_at,
-                    deadline_at, created_at)
-         on conflict (saga_id) do nothing
-         returning saga_id",
+    sqlx::query!(
+        "with created as (
+             insert into engine.sagas (saga_id, definition, version, state, step, seq, waiting_on, priority, tags,
+                                       parent_id, starts_at, deadline_at, created_at, updated_at)
+             select saga_id, definition, version, 'running', step, 1, waiting_on, priority, tags,
+                    parent_id, starts_at, deadline_at, created_at, created_at
+             from unnest($1::uuid[], $2::text[], $3::int4[], $4::text[], $5::text[], $6::int2[], $7::jsonb[],
+                         $8::uuid[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
+                  as s (saga_id, definition, version, step, waiting_on, priority, tags, parent_id, starts_at,
+                        deadline_at, created_at)
+             on conflict (saga_id) do nothing
+             returning saga_id, priority, starts_at)
+         insert into engine.ready (saga_id, priority, wake_at) select saga_id, priority, starts_at from created",
         &runs().map(|run| run.saga_id.0).collect::<Vec<_>>(),
         &runs().map(|run| run.definition.clone()).collect::<Vec<_>>(),
         &runs().map(|run| run.version).collect::<Vec<_>>(),
@@ -71,13 +87,6 @@ pub(super) async fn create(tx: &mut PgConnection, appends: &[Append], priorities
         &runs().map(|run| run.starts_at).collect::<Vec<_>>(),
         &runs().map(|run| run.deadline_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
         &runs().map(|run| run.created_at).collect::<Vec<_>>(),
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "insert into engine.ready (saga_id, priority, wake_at)
-         select saga_id, priority, starts_at from engine.sagas where saga_id = any($1::uuid[])",
-        &created,
     )
     .execute(tx)
     .await?;

@@ -6,7 +6,7 @@ use crate::{
     journal::Moment,
     outbox::{ATTEMPTS_MAX, DELIVERY_LEASE_SECS, DueMessage, Message, pause_secs},
     saga::State,
-    store::{ActRow, Claim, Journals, KeyHolder, Stored, StoredDefinition, Written},
+    store::{ActRow, Claim, Journals, KeyHolder, Stored, StoredDefinition, Taken, Written},
 };
 use chrono::DateTime;
 use serde_json::Value;
@@ -127,7 +127,7 @@ impl Ready {
 }
 
 impl<B: Business> Data<B> {
-    pub(super) fn claim(&mut self, limit: usize, lease_secs: i32, now: Moment) -> Vec<Claim> {
+    pub(super) fn claim(&mut self, limit: usize, lease_secs: i32, now: Moment) -> Taken {
         let due = |(_, ready): &(&SagaId, &mut Ready)| ready.wake_at <= now && ready.lease_until <= now;
         let mut due: Vec<_> = self.ready.iter_mut().filter(due).collect();
         due.sort_by_key(|(_, ready)| (std::cmp::Reverse(ready.priority), ready.wake_at));
@@ -139,7 +139,8 @@ impl<B: Business> Data<B> {
             ready.claims += 1;
             claims.push(Claim { saga_id: *saga_id, token: self.tokens, claims: ready.claims });
         }
-        claims
+        let wanted: Vec<_> = claims.iter().map(|claim| (claim.saga_id, 0)).collect();
+        Taken { journals: self.journals_after(&wanted), claims, now }
     }
 
     fn held(&mut self, saga_id: SagaId, token: i64) -> Option<&mut Ready> {

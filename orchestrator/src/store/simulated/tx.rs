@@ -210,13 +210,13 @@ impl<B: Business> Tx for SimulatedTx<B> {
         self.call().await
     }
 
-    async fn news(&mut self, seen: &[(SagaId, i64)]) -> Stored<Journals> {
-        self.goes_on()?;
+    async fn news(&mut self, seen: &[(SagaId, i64)]) -> Stored<(Journals, Moment)> {
+        self.call().await?;
         let behind = |(saga_id, seq): &&(SagaId, i64)| self.data.sagas.get(saga_id).is_some_and(|row| row.seq > *seq);
         let behind: Vec<_> = seen.iter().filter(behind).copied().collect();
         let news = self.data.journals_after(&behind);
         self.is_seen(&news);
-        Ok(news)
+        Ok((news, self.time()))
     }
 
     async fn journals_after(&mut self, after: &[(SagaId, i64)]) -> Stored<Journals> {
@@ -230,14 +230,15 @@ impl<B: Business> Tx for SimulatedTx<B> {
         self.done(written)
     }
 
-    async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<Vec<Option<KeyHolder>>> {
+    async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<(Vec<Option<KeyHolder>>, Moment)> {
         self.call().await?;
         let take = |one: &StartKey| {
             let holder = KeyHolder { saga_id: one.saga_id, digest: one.digest.clone() };
             let name = (one.owner.clone(), one.key.clone());
             Some(self.data.keys.entry(name).or_insert(holder).clone())
         };
-        Ok(keys.iter().map(take).collect())
+        let holders = keys.iter().map(take).collect();
+        Ok((holders, self.time()))
     }
 
     async fn create(&mut self, appends: &[Append], priorities: &[i16]) -> Stored<()> {

@@ -78,7 +78,7 @@ impl<G: Ground> Bench<G> {
 
     /// Claims what comes first, if anything is due.
     pub(super) async fn claim(&self) -> Option<Claim> {
-        let mut claims = self.store.claim("test", 1, LEASE_SECS).await.unwrap();
+        let mut claims = self.store.claim("test", 1, LEASE_SECS).await.unwrap().claims;
         assert!(claims.len() <= 1, "{claims:?}");
         claims.pop()
     }

@@ -43,7 +43,8 @@ pub(crate) async fn claims_go_by_priority_and_then_by_time<G: Ground>() {
     assert_eq!(order, [4, 2, 1, 0, 3]);
     // the first of many are the same
     bench.end_leases().await;
-    let first: HashSet<_> = bench.store.claim("test", 3, LEASE_SECS).await.unwrap().iter().map(|c| c.saga_id).collect();
+    let first: HashSet<_> =
+        bench.store.claim("test", 3, LEASE_SECS).await.unwrap().claims.iter().map(|c| c.saga_id).collect();
     assert_eq!(first, [4, 2, 1].map(|index: usize| starts[index].0.run.saga_id).into());
 }
 
@@ -71,7 +72,8 @@ pub(crate) async fn workers_that_claim_at_once_share<G: Ground>() {
     bench.create(&starts).await;
     let workers: Vec<_> = (0..4).map(|_| bench.store()).collect();
     let claiming = workers.iter().map(|worker| worker.claim("test", 10, LEASE_SECS));
-    let claims: Vec<Claim> = futures::future::join_all(claiming).await.into_iter().flat_map(Result::unwrap).collect();
+    let claims: Vec<Claim> =
+        futures::future::join_all(claiming).await.into_iter().flat_map(|taken| taken.unwrap().claims).collect();
     let sagas: HashSet<_> = claims.iter().map(|claim| claim.saga_id).collect();
     let tokens: HashSet<_> = claims.iter().map(|claim| claim.token).collect();
     assert_eq!((claims.len(), sagas.len(), tokens.len()), (40, 40, 40));
@@ -103,9 +105,9 @@ pub(crate) async fn a_claim_that_is_lost_is_not_renewed<G: Ground>() {
     for _ in 0..4 {
         starts.push(bench.begun().await);
     }
-    let lost = bench.store.claim("test", 10, LEASE_SECS).await.unwrap();
+    let lost = bench.store.claim("test", 10, LEASE_SECS).await.unwrap().claims;
     bench.end_leases().await;
-    let held = bench.store.claim("other", 10, LEASE_SECS).await.unwrap();
+    let held = bench.store.claim("other", 10, LEASE_SECS).await.unwrap().claims;
     let by = |claims: &[Claim], saga| (saga, claims.iter().find(|claim| claim.saga_id == saga).unwrap().token);
     let [ours, taken, ended, finished] = [0, 1, 2, 3].map(|index: usize| starts[index].run.saga_id);
     // one has given its claim up in order, and one is over

@@ -31,7 +31,7 @@ async fn lost<G: Ground>(loss: Loss, is_done: bool) {
     // whoever writes it again finds out
     let mut tx = bench.begin().await;
     soon(tx.lock_claims(&[append.run.saga_id])).await.unwrap();
-    let news = tx.news(&[(append.run.saga_id, 1)]).await.unwrap().remove(&append.run.saga_id);
+    let news = tx.news(&[(append.run.saga_id, 1)]).await.unwrap().0.remove(&append.run.saga_id);
     let found = news.map_or_else(Vec::new, |journal| moves(&journal.unwrap()));
     assert_eq!(found, if is_done { vec![append.move_id] } else { vec![] });
     if !is_done {

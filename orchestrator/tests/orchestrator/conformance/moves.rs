@@ -90,15 +90,15 @@ pub(crate) async fn news_come_from_behind_what_was_seen<G: Ground>() {
     let (ahead, still) = (ahead.run.saga_id, still.run.saga_id);
 
     let mut tx = bench.begin().await;
-    let news = tx.news(&[(ahead, 1), (still, 1), (nobody, 0)]).await.unwrap();
+    let (news, _) = tx.news(&[(ahead, 1), (still, 1), (nobody, 0)]).await.unwrap();
     assert_eq!(news.keys().collect::<Vec<_>>(), [&ahead]);
     let seqs: Vec<_> = news[&ahead].as_ref().unwrap().iter().map(|(recorded, _)| recorded.seq).collect();
     assert_eq!(seqs, [2, 3]);
     assert_eq!(moves(news[&ahead].as_ref().unwrap()), [second.move_id; 2]);
-    assert!(tx.news(&[(ahead, 3), (still, 1)]).await.unwrap().is_empty());
+    assert!(tx.news(&[(ahead, 3), (still, 1)]).await.unwrap().0.is_empty());
     // what this very transaction writes is news as well
     tx.append(&[then(&second, State::Running, vec![noted(json!(4))], Schedule::Nudge)], LEASE_SECS).await.unwrap();
-    assert_eq!(tx.news(&[(ahead, 3)]).await.unwrap()[&ahead].as_ref().unwrap().len(), 1);
+    assert_eq!(tx.news(&[(ahead, 3)]).await.unwrap().0[&ahead].as_ref().unwrap().len(), 1);
 
     let journals = tx.journals_after(&[(ahead, 2), (still, 1), (nobody, 0)]).await.unwrap();
     let mut lengths = [ahead, still, nobody].map(|saga| journals[&saga].as_ref().unwrap().len());

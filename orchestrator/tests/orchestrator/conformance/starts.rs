@@ -21,7 +21,7 @@ fn key(owner: &str, key: &str, saga_id: SagaId) -> StartKey {
 }
 
 async fn holders<T: Tx + ?Sized>(tx: &mut T, keys: &[StartKey]) -> Vec<SagaId> {
-    let holders = tx.take_keys(keys).await.unwrap();
+    let (holders, _) = tx.take_keys(keys).await.unwrap();
     let saga = |holder: Option<KeyHolder>| {
         let KeyHolder { saga_id, digest } = holder.unwrap();
         assert_eq!(digest, saga_id.to_string(), "the digest is the holder's");

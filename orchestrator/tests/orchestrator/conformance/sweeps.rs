@@ -32,7 +32,7 @@ pub(crate) async fn a_lost_wake_up_is_given_back_where_a_worker_owes_one<G: Grou
     }
     assert_eq!(bench.wake_up(asleep.run.saga_id).await, rests);
     assert_eq!(bench.store.sweep().await.unwrap(), 0);
-    assert_eq!(bench.store.claim("test", 10, LEASE_SECS).await.unwrap().len(), 3);
+    assert_eq!(bench.store.claim("test", 10, LEASE_SECS).await.unwrap().claims.len(), 3);
 }
 
 pub(crate) async fn one_sweep_mends_a_thousand<G: Ground>() {

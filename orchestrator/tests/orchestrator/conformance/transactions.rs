@@ -36,7 +36,7 @@ pub(crate) async fn what_is_dropped_has_never_been<G: Ground>() {
     // and keeps nobody waiting
     let mut tx = bench.begin().await;
     let other = SagaId::fresh();
-    assert_eq!(soon(tx.take_keys(&[key(other)])).await.unwrap()[0].as_ref().unwrap().saga_id, other);
+    assert_eq!(soon(tx.take_keys(&[key(other)])).await.unwrap().0[0].as_ref().unwrap().saga_id, other);
     soon(tx.lock_saga(claim.saga_id)).await.unwrap();
     assert_eq!(tx.take_waiters(&[born.run.saga_id]).await.unwrap(), []);
 }
@@ -147,7 +147,7 @@ async fn second_sees_first<G: Ground, First: Lock<G>, Second: Lock<G>>() {
     let waiting = tokio::spawn(async move {
         let mut tx = other.begin().await.unwrap();
         Second::lock(&mut tx, saga).await;
-        let news = tx.news(&[(saga, 1)]).await.unwrap().remove(&saga);
+        let news = tx.news(&[(saga, 1)]).await.unwrap().0.remove(&saga);
         moves(&news.unwrap().unwrap())
     });
     bench.somebody_waits().await;
