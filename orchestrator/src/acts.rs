@@ -217,18 +217,20 @@ impl<S: Store> Engine<S> {
         let step = moves::current_step(&known.definition, &run);
         let name = |index: usize| known.definition.steps[index].step.clone();
         let rests = run.state.is_finished() || matches!(run.state, State::Stuck | State::Paused);
+        let run = Arc::new(run);
         let append = Append {
             move_id: self.fresh_id(),
             at: now,
             row: Row::of(&run, &next, step, name),
             schedule: if rests { Schedule::Rest } else { Schedule::Nudge },
             progress: true,
-            entries: entries.clone(),
-            run: run.clone(),
+            entries: entries.into(),
+            run: Arc::clone(&run),
         };
-        tx.append(std::slice::from_ref(&append), self.lease_secs()).await?;
-        moves::tell_waiters(tx, &[append]).await?;
-        self.projection().apply(tx, &[Moved::new(&run, known, entries)]).await?;
+        let appends = [append];
+        tx.append(&appends, self.lease_secs()).await?;
+        moves::tell_waiters(tx, &appends).await?;
+        self.projection().apply(tx, &[Moved::new(&appends[0], known)]).await?;
         Ok(run.seq)
     }
 
@@ -281,11 +283,10 @@ impl<S: Store> Engine<S> {
 /// saga that is stuck, so that its cancellation is decided here.
 pub(crate) fn follow(run: &mut Run, entries: &mut Vec<Entry>, at: Moment) -> Result<(), Corrupt> {
     let was_stuck = run.state == State::Stuck;
-    let apply = |run: &mut Run, entry| run.apply(&Recorded { seq: run.seq + 1, at, entry });
-    entries.iter().try_for_each(|entry| apply(run, entry.clone()))?;
+    entries.iter().try_for_each(|entry| run.add(at, entry))?;
     if was_stuck && let Some(cause) = run.cancel.clone().filter(|_| !run.compensating) {
         let entry = Entry::Compensating { cause };
-        apply(run, entry.clone())?;
+        run.add(at, &entry)?;
         entries.push(entry);
     }
     Ok(())

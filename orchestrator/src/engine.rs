@@ -83,7 +83,7 @@ impl<S: Store> Clone for Engine<S> {
 /// A saga that this process may move until its lease ends.
 #[derive(Debug, Clone)]
 pub struct Claimed {
-    pub(crate) run: Run,
+    pub(crate) run: Arc<Run>,
     pub(crate) known: Arc<Known>,
     pub(crate) token: i64,
     pub(crate) claims: i32,
@@ -126,7 +126,6 @@ impl Claimed {
 
 /// What became of a claim after a move.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub enum Settled {
     /// The next step is due at once, under the same claim.
     Continue(Claimed),

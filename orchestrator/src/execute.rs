@@ -174,7 +174,7 @@ impl<S: Store> Engine<S> {
         let recorded = self.append_in_call(&claimed.run, claimed.token, &claimed.known, what).await;
         match recorded {
             Outcome::Moved { run, interrupted, .. } => {
-                claimed.run = *run;
+                claimed.run = run;
                 match interrupted {
                     true => Recorded::Interrupted,
                     false if self.still_holds(claimed).await => Recorded::Yes,

@@ -85,9 +85,9 @@ impl<S: Store, W: Work<S>> GroupCommit<W, S> {
     ///
     /// # Errors
     /// See [`CommitError`].
-    pub async fn submit(&self, item: W::Item) -> Result<W::Answer, CommitError> {
+    pub async fn submit(&self, item: impl Into<Arc<W::Item>>) -> Result<W::Answer, CommitError> {
         let (answer, answered) = oneshot::channel();
-        let submitted = Submitted { item: Arc::new(item), answer };
+        let submitted = Submitted { item: item.into(), answer };
         self.queue.send(submitted).await.map_err(|_| CommitError::Stopped)?;
         answered.await.map_err(|_| CommitError::Stopped)?
     }

@@ -44,86 +44,86 @@ impl Judge<'_> {
     }
 
     /// The entries that an action's answer makes.
-    pub(crate) fn answered(&self, answer: &Answer<Value>) -> Vec<Entry> {
+    pub(crate) fn answered(&self, answer: Answer<Value>) -> Vec<Entry> {
         self.meaning(answer).into_iter().map(storable_entry).collect()
     }
 
-    fn meaning(&self, answer: &Answer<Value>) -> Vec<Entry> {
+    fn meaning(&self, answer: Answer<Value>) -> Vec<Entry> {
         let (step, lane, attempt) = (self.step().step.clone(), self.due.lane, self.due.attempt);
         match answer {
             Ok(output) => {
-                vec![Entry::Succeeded { step, lane, attempt, output: storable(output.clone()), probed: false }]
+                vec![Entry::Succeeded { step, lane, attempt, output: storable(output), probed: false }]
             }
-            Err(Halt::Transient { failure, after }) => vec![self.failed(failure, *after)],
+            Err(Halt::Transient { failure, after }) => vec![self.failed(failure, after)],
             Err(Halt::Permanent(failure)) => vec![self.refused(failure)],
             Err(Halt::InDoubt(failure)) => self.in_doubt(failure),
             Err(Halt::Wait(wait)) if wait.signal_name().is_none() && wait.until.is_none() => {
-                vec![self.refused(&Failure::new("endless-wait", "it waits for neither a signal nor a time"))]
+                vec![self.refused(Failure::new("endless-wait", "it waits for neither a signal nor a time"))]
             }
-            Err(Halt::Wait(wait)) => vec![Entry::Waits { step, lane, wait: wait.clone() }],
+            Err(Halt::Wait(wait)) => vec![Entry::Waits { step, lane, wait }],
             Err(Halt::Parked { after, reason }) => {
-                let until = self.now + delta((*after).min(PATIENCE_MAX));
-                vec![Entry::Parked { step, lane, until, reason: reason.clone() }]
+                let until = self.now + delta(after.min(PATIENCE_MAX));
+                vec![Entry::Parked { step, lane, until, reason }]
             }
             Err(Halt::Superseded) => Vec::new(),
         }
     }
 
     /// The entries that a probe's answer makes.
-    pub(crate) fn probed(&self, found: &Answer<Probed<Value>>) -> Vec<Entry> {
+    pub(crate) fn probed(&self, found: Answer<Probed<Value>>) -> Vec<Entry> {
         self.finding(found).into_iter().map(storable_entry).collect()
     }
 
-    fn finding(&self, found: &Answer<Probed<Value>>) -> Vec<Entry> {
+    fn finding(&self, found: Answer<Probed<Value>>) -> Vec<Entry> {
         let (step, lane, attempt) = (self.step().step.clone(), self.due.lane, self.due.attempt);
         match found {
             Ok(Probed::Executed(output)) => {
-                vec![Entry::Succeeded { step, lane, attempt, output: storable(output.clone()), probed: true }]
+                vec![Entry::Succeeded { step, lane, attempt, output: storable(output), probed: true }]
             }
             Ok(Probed::NotExecuted) => {
                 let known = self.lane_run().failure;
                 let failure = known.unwrap_or_else(|| Failure::new("not-executed", "the call never arrived"));
-                vec![self.failed(&failure, None)]
+                vec![self.failed(failure, None)]
             }
             Ok(Probed::Refused(failure)) => vec![self.refused(failure)],
             Err(Halt::Wait(wait)) if wait.signal_name().is_some() || wait.until.is_some() => {
-                vec![Entry::Waits { step, lane, wait: wait.clone() }]
+                vec![Entry::Waits { step, lane, wait }]
             }
             Err(Halt::Superseded) => Vec::new(),
             Err(Halt::InDoubt(failure) | Halt::Permanent(failure) | Halt::Transient { failure, .. }) => {
                 self.in_doubt(failure)
             }
-            Err(Halt::Parked { reason, .. }) => self.in_doubt(&Failure::new("parked", reason.clone())),
-            Err(Halt::Wait(_)) => self.in_doubt(&Failure::new("endless-wait", "the probe waits for nothing")),
+            Err(Halt::Parked { reason, .. }) => self.in_doubt(Failure::new("parked", reason)),
+            Err(Halt::Wait(_)) => self.in_doubt(Failure::new("endless-wait", "the probe waits for nothing")),
         }
     }
 
-    fn failed(&self, failure: &Failure, after: Option<Duration>) -> Entry {
+    fn failed(&self, failure: Failure, after: Option<Duration>) -> Entry {
         let made = self.lane_run().failures_with_one_more();
         let retry_at = self.retry().allows(made).then(|| self.later(made, after));
         Entry::Failed {
             step: self.step().step.clone(),
             lane: self.due.lane,
             attempt: self.due.attempt,
-            failure: failure.clone(),
+            failure,
             permanent: false,
             retry_at,
         }
     }
 
-    fn refused(&self, failure: &Failure) -> Entry {
+    fn refused(&self, failure: Failure) -> Entry {
         Entry::Failed {
             step: self.step().step.clone(),
             lane: self.due.lane,
             attempt: self.due.attempt,
-            failure: failure.clone(),
+            failure,
             permanent: true,
             retry_at: None,
         }
     }
 
     /// Doubt is kept until the policy is used up; then the compensation settles it, or a person.
-    fn in_doubt(&self, failure: &Failure) -> Vec<Entry> {
+    fn in_doubt(&self, failure: Failure) -> Vec<Entry> {
         let step = self.step().step.clone();
         let (lane, attempt) = (self.due.lane, self.due.attempt);
         let made = self.lane_run().failures + 1;
@@ -137,9 +137,9 @@ impl Judge<'_> {
                 && !plan::past_pivot(self.definition, self.run)
                 && !self.run.compensating;
             entries.push(if reversible {
-                Entry::Compensating { cause: failure.clone() }
+                Entry::Compensating { cause: failure }
             } else {
-                Entry::Stuck { step: Some(step), lane, cause: StuckCause::Exhausted, failure: failure.clone() }
+                Entry::Stuck { step: Some(step), lane, cause: StuckCause::Exhausted, failure }
             });
         }
         entries

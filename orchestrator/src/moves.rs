@@ -17,7 +17,7 @@ use crate::{
     journal::StuckCause,
     judge::Chance,
     plan::{Due, Next},
-    projection::Projection,
+    projection::{Moved, Projection},
     run::Run,
     start::Prepared,
     store::{ReadError, Store, Tx},
@@ -69,7 +69,7 @@ impl<S: Store> What<S> {
 pub(crate) struct Move<S: Store> {
     pub(crate) id: Uuid,
     pub(crate) token: i64,
-    pub(crate) run: Run,
+    pub(crate) run: Arc<Run>,
     pub(crate) known: Arc<Known>,
     pub(crate) what: What<S>,
     /// The saga that its answer waits for, ready to be started.
@@ -84,7 +84,7 @@ pub(crate) enum Outcome {
     /// It is durable (or was already), or nothing was to be written.
     Moved {
         /// The saga now.
-        run: Box<Run>,
+        run: Arc<Run>,
         /// What comes next.
         next: Next,
         /// The saga has moved meanwhile so that what was about to be done must not be done.
@@ -152,17 +152,16 @@ impl<S: Store> Moves<S> {
         let mut answers = local::answers(tx, &decider, &self.watch, moves, &standings).await?;
 
         let mut outcomes = Vec::with_capacity(moves.len());
-        let (mut appends, mut moved) = (Vec::new(), Vec::new());
+        let mut appends = Vec::new();
         for ((of, standing), answer) in moves.iter().zip(standings).zip(&mut answers) {
             outcomes.push(match standing {
                 Err(error) => Outcome::Unreadable(error),
                 Ok(Standing::Superseded) => Outcome::Superseded,
                 Ok(Standing::Done(run)) => decider.done(of, run),
                 Ok(Standing::Held(run)) => {
-                    let decision = decider.decide(of, run, answer.take());
-                    appends.extend(decision.append);
-                    moved.extend(decision.projected);
-                    decision.outcome
+                    let (outcome, append) = decider.decide(of, run, answer.take());
+                    appends.extend(append);
+                    outcome
                 }
             });
         }
@@ -170,6 +169,9 @@ impl<S: Store> Moves<S> {
         let by_saga: HashMap<SagaId, &Move<S>> = moves.iter().map(|of| (of.run.saga_id, *of)).collect();
         children::start(tx, &appends, &by_saga).await?;
         children::tell_waiters(tx, &appends).await?;
+        let grown = appends.iter().filter(|append| !append.entries.is_empty());
+        let moved: Vec<_> =
+            grown.filter_map(|append| Some(Moved::new(append, &by_saga.get(&append.run.saga_id)?.known))).collect();
         if !moved.is_empty() {
             self.projection.apply(tx, &moved).await?;
         }

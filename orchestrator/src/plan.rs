@@ -4,7 +4,7 @@
 use crate::{
     action::{Failure, Lane},
     definition::{Definition, Step},
-    journal::{Entry, Moment, Recorded, StuckCause},
+    journal::{Entry, Moment, StuckCause},
     run::{Corrupt, LaneRun, Phase, Run},
 };
 
@@ -75,7 +75,7 @@ pub fn advance(definition: &Definition, run: &mut Run, now: Moment, entries: &mu
     loop {
         match plan(definition, run, now) {
             Next::Decide(entry) => {
-                run.apply(&Recorded { seq: run.seq + 1, at: now, entry: entry.clone() })?;
+                run.add(now, &entry)?;
                 entries.push(entry);
             }
             next => return Ok(next),

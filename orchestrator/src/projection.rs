@@ -8,11 +8,10 @@ use crate::{
     journal::Entry,
     run::Run,
     saga::State,
-    store::{Postgres, Store},
+    store::{Append, Postgres, Store},
 };
 use async_trait::async_trait;
-use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// A move that is being committed.
 #[derive(Debug, Clone)]
@@ -21,32 +20,27 @@ pub struct Moved {
     pub saga_id: SagaId,
     /// Its definition, to look up a step's action.
     pub known: Arc<Known>,
-    /// Its tags.
-    pub tags: BTreeMap<String, String>,
-    /// Its input.
-    pub saga_input: Value,
     /// What this move appends.
-    pub entries: Vec<Entry>,
+    pub entries: Arc<[Entry]>,
     /// Where the saga stands after it.
     pub state: State,
     /// Why it compensates or is stuck, if it does or is.
     pub failure: Option<Failure>,
     /// The saga after the move.
-    pub run: Run,
+    pub run: Arc<Run>,
 }
 
 impl Moved {
-    pub(crate) fn new(run: &Run, known: &Arc<Known>, entries: Vec<Entry>) -> Self {
+    pub(crate) fn new(append: &Append, known: &Arc<Known>) -> Self {
+        let run = &append.run;
         let failure = run.stuck.as_ref().map(|stuck| stuck.failure.clone()).or_else(|| run.cause.clone());
         Self {
             saga_id: run.saga_id,
             known: Arc::clone(known),
-            tags: run.tags.clone(),
-            saga_input: run.input.clone(),
-            entries,
+            entries: Arc::clone(&append.entries),
             state: run.state,
             failure,
-            run: run.clone(),
+            run: Arc::clone(run),
         }
     }
 

@@ -257,9 +257,8 @@ impl Run {
 
     /// The outputs of the steps that are done, by step.
     #[must_use]
-    pub fn outputs(&self) -> BTreeMap<String, Value> {
-        let done = |(name, step): (&String, &StepRun)| Some((name.clone(), step.forward.output.clone()?));
-        self.steps.iter().filter_map(done).collect()
+    pub fn outputs(&self) -> BTreeMap<&str, &Value> {
+        self.steps.iter().filter_map(|(name, step)| Some((name.as_str(), step.forward.output.as_ref()?))).collect()
     }
 
     /// The first signal with this name that nothing has taken yet.
@@ -276,7 +275,7 @@ impl Run {
         self.signal(name).is_none() && self.steps.values().any(|step| waits(&step.forward) || waits(&step.compensation))
     }
 
-    /// Adds one entry.
+    /// Adds an entry that was read.
     ///
     /// # Errors
     /// [`Corrupt`] when the entry cannot follow.
@@ -284,20 +283,25 @@ impl Run {
         if recorded.seq != self.seq + 1 {
             return Err(Corrupt::Gap { saga_id: self.saga_id, after: self.seq, found: recorded.seq });
         }
-        if let Some(event) = self.event_of(&recorded.entry) {
-            self.state = self.state.on(event).map_err(|source| Corrupt::Transition {
-                saga_id: self.saga_id,
-                seq: recorded.seq,
-                source,
-            })?;
+        self.add(recorded.at, &recorded.entry)
+    }
+
+    /// Adds the entry that comes next.
+    ///
+    /// # Errors
+    /// [`Corrupt`] when the entry cannot follow.
+    pub fn add(&mut self, at: Moment, entry: &Entry) -> Result<(), Corrupt> {
+        let (saga_id, seq) = (self.saga_id, self.seq + 1);
+        if let Some(event) = self.event_of(entry) {
+            self.state = self.state.on(event).map_err(|source| Corrupt::Transition { saga_id, seq, source })?;
         }
-        self.seq = recorded.seq;
-        match &recorded.entry {
-            Entry::Started { .. } => return Err(Corrupt::Start { saga_id: self.saga_id, seq: recorded.seq }),
+        self.seq = seq;
+        match entry {
+            Entry::Started { .. } => return Err(Corrupt::Start { saga_id, seq }),
             Entry::Signalled { name, payload, .. } => {
-                self.signals.push(Signal { seq: recorded.seq, name: name.clone(), payload: payload.clone() });
+                self.signals.push(Signal { seq, name: name.clone(), payload: payload.clone() });
             }
-            Entry::Acted { act, reason, by } => self.acted(*act, reason, by, recorded.at),
+            Entry::Acted { act, reason, by } => self.acted(*act, reason, by, at),
             Entry::Compensating { cause } => {
                 self.compensating = true;
                 self.cause = Some(cause.clone());

@@ -35,7 +35,7 @@ impl SagaView {
     /// The outputs of the steps that are done, by step.
     #[must_use]
     pub fn outputs(&self) -> BTreeMap<String, Value> {
-        self.run.outputs()
+        self.run.outputs().into_iter().map(|(step, output)| (step.to_owned(), output.clone())).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Answer, Call, ExternalAction, Halt, LocalAction, Notebook, Probe, Pr
 use crate::store::{Postgres, Store};
 use async_trait::async_trait;
 use schemars::JsonSchema;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -159,7 +159,12 @@ fn schema_of<T: JsonSchema>() -> Value {
 struct Typed<A>(A);
 
 fn read<T: DeserializeOwned>(input: Value) -> Answer<T> {
-    serde_json::from_value(input).map_err(|error| Halt::permanent("invalid-input", error.to_string()))
+    serde_json::from_value(input).map_err(unreadable)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as an error is mapped")]
+fn unreadable(error: serde_json::Error) -> Halt {
+    Halt::permanent("invalid-input", error.to_string())
 }
 
 fn write<T: Serialize>(output: T) -> Answer<Value> {
@@ -190,7 +195,7 @@ impl<S: Store, A: LocalAction<S>> AnyLocal<S> for Typed<A> {
         let mut answers: Vec<Option<Answer<Value>>> = Vec::with_capacity(calls.len());
         let mut readable = Vec::with_capacity(calls.len());
         for (call, input) in calls {
-            let input = read((*input).clone());
+            let input = A::Input::deserialize(*input).map_err(unreadable);
             answers.push(input.as_ref().err().cloned().map(Err));
             readable.extend(input.ok().map(|input| (*call, input)));
         }

@@ -1,6 +1,6 @@
 //! What a step's action gets: its literals and paths resolved against `{input, steps}`.
 
-use super::{Step, paths};
+use super::{Step, paths, paths::Segment};
 use serde_json::{Map, Value, json};
 use serde_json_path::JsonPath;
 use std::collections::BTreeMap;
@@ -32,18 +32,37 @@ pub enum MappingError {
 ///
 /// # Errors
 /// [`MappingError`] when a path does not lead to exactly one value.
-pub fn step_input(step: &Step, saga_input: &Value, outputs: &BTreeMap<String, Value>) -> Result<Value, MappingError> {
+pub fn step_input(step: &Step, saga_input: &Value, outputs: &BTreeMap<&str, &Value>) -> Result<Value, MappingError> {
     let Some(mapping) = &step.input else { return Ok(saga_input.clone()) };
-    let root = if mapping.values().any(paths::contains_path) {
-        json!({ "input": saga_input, "steps": outputs })
-    } else {
-        Value::Null
-    };
+    let root = Root { saga_input, outputs };
     let resolve = |(name, value): (&String, &Value)| Ok((name.clone(), resolved(&step.step, value, &root)?));
     Ok(Value::Object(mapping.iter().map(resolve).collect::<Result<Map<_, _>, _>>()?))
 }
 
-fn resolved(step: &str, value: &Value, root: &Value) -> Result<Value, MappingError> {
+/// What paths lead into: `{input, steps}`.
+struct Root<'a> {
+    saga_input: &'a Value,
+    outputs: &'a BTreeMap<&'a str, &'a Value>,
+}
+
+impl<'a> Root<'a> {
+    /// Where names alone lead, without putting everything else together.
+    fn named(&self, segments: &[Segment]) -> Option<&'a Value> {
+        let (start, rest) = match segments {
+            [Segment::Name(root), rest @ ..] if root == "input" => (self.saga_input, rest),
+            [Segment::Name(root), Segment::Name(step), rest @ ..] if root == "steps" => {
+                (*self.outputs.get(step.as_str())?, rest)
+            }
+            _ => return None,
+        };
+        rest.iter().try_fold(start, |at, segment| match segment {
+            Segment::Name(name) => at.get(name),
+            Segment::Index => None,
+        })
+    }
+}
+
+fn resolved(step: &str, value: &Value, root: &Root<'_>) -> Result<Value, MappingError> {
     match value {
         Value::Array(items) => items.iter().map(|item| resolved(step, item, root)).collect(),
         Value::Object(members) => {
@@ -57,10 +76,16 @@ fn resolved(step: &str, value: &Value, root: &Value) -> Result<Value, MappingErr
     }
 }
 
-fn follow(step: &str, path: &str, root: &Value) -> Result<Value, MappingError> {
+fn follow(step: &str, path: &str, root: &Root<'_>) -> Result<Value, MappingError> {
+    if let (segments, true) = paths::leading(path)
+        && let Some(found) = root.named(&segments)
+    {
+        return Ok(found.clone());
+    }
     let parsed: JsonPath =
         paths::parse(path).map_err(|message| MappingError::NotAPath { step: step.to_owned(), message })?;
-    let nodes = parsed.query(root);
+    let root = json!({ "input": root.saga_input, "steps": root.outputs });
+    let nodes = parsed.query(&root);
     nodes.exactly_one().cloned().map_err(|_| MappingError::NotOne {
         step: step.to_owned(),
         path: path.to_owned(),
@@ -82,14 +107,14 @@ mod tests {
         Definition::read(&yaml, &registry).unwrap().steps.remove(1)
     }
 
-    fn outputs() -> BTreeMap<String, Value> {
-        BTreeMap::from([("a".to_owned(), json!({"echo": {"list": [1, 2]}}))])
+    fn input_of(step: &Step, saga_input: &Value) -> Result<Value, MappingError> {
+        step_input(step, saga_input, &BTreeMap::from([("a", &json!({"echo": {"list": [1, 2]}}))]))
     }
 
     #[test]
     fn without_input_it_is_the_sagas() {
         let input = json!({"orderId": "ord_1"});
-        assert_eq!(step_input(&step(""), &input, &outputs()), Ok(input));
+        assert_eq!(input_of(&step(""), &input), Ok(input));
     }
 
     #[test]
@@ -97,15 +122,14 @@ mod tests {
         let step = step(
             ", input: { one: 1, cost: $5, order: $.input.orderId, last: '$.steps.a.echo.list[-1]', deep: { list: [$.steps.a.echo.list, null] } }",
         );
-        let got = step_input(&step, &json!({"orderId": "ord_1"}), &outputs()).unwrap();
+        let got = input_of(&step, &json!({"orderId": "ord_1"})).unwrap();
         let expected = json!({"one": 1, "cost": "$5", "order": "ord_1", "last": 2, "deep": {"list": [[1, 2], null]}});
         assert_eq!(got, expected);
     }
 
     #[test]
     fn a_path_leads_to_exactly_one_value() {
-        let found = |path: &str| match step_input(&step(&format!(", input: {{ x: '{path}' }}")), &json!({}), &outputs())
-        {
+        let found = |path: &str| match input_of(&step(&format!(", input: {{ x: '{path}' }}")), &json!({})) {
             Ok(_) => 1,
             Err(MappingError::NotOne { found, .. }) => found,
             Err(error) => panic!("{error}"),

@@ -141,7 +141,14 @@ impl<S: Store> Engine<S> {
             match self.read(row.saga_id, journal).await {
                 Ok((run, known)) => {
                     let hold = self.0.holds.add(&row, until);
-                    claimed.push(Claimed { run, known, token: row.token, claims: row.claims, steps: 0, hold });
+                    claimed.push(Claimed {
+                        run: Arc::new(run),
+                        known,
+                        token: row.token,
+                        claims: row.claims,
+                        steps: 0,
+                        hold,
+                    });
                 }
                 Err(error) => {
                     // one saga that cannot be read here keeps neither the others nor other releases from work

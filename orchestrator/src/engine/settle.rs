@@ -32,7 +32,7 @@ impl<S: Store> Engine<S> {
         }
         match outcome {
             Outcome::Moved { run, next, .. } => {
-                claimed.run = *run;
+                claimed.run = run;
                 if matches!(next, Next::Run(_) | Next::Probe(_)) && claimed.steps < STEPS_PER_CLAIM_MAX {
                     return Settled::Continue(claimed);
                 }
@@ -62,30 +62,36 @@ impl<S: Store> Engine<S> {
 
     /// Submits a move until its fate is known or the claim is lost.
     async fn commit(&self, of: Move<S>, claimed: &Claimed) -> Outcome {
-        let mut of = Some(of);
+        let mut of = Arc::new(of);
         loop {
-            let Some(submitted) = of.take() else { return Outcome::Superseded };
-            let again = submitted.again();
-            match self.0.moves.submit(submitted).await {
+            match self.0.moves.submit(Arc::clone(&of)).await {
                 Ok(outcome) => return outcome,
                 Err(CommitError::Stopped) => return Outcome::Superseded,
                 Err(_) if claimed.is_lost() => return Outcome::Superseded,
                 Err(CommitError::Away(error)) => {
                     tracing::warn!(saga.id = %claimed.saga_id(), error = %error, "The database is away; saga {} waits for it", claimed.saga_id());
                     tokio::time::sleep(AWAY_PAUSE).await;
-                    of = Some(again);
                 }
                 Err(CommitError::Refused(error)) => {
                     tracing::error!(saga.id = %claimed.saga_id(), error = %error, "The database refuses a move of saga {}: {error}", claimed.saga_id());
-                    of = again.refused(self.fresh_id(), &error);
+                    match of.refused(self.fresh_id(), &error) {
+                        Some(instead) => of = Arc::new(instead),
+                        None => return Outcome::Superseded,
+                    }
                 }
             }
         }
     }
 
     /// Appends an intent or a note.
-    pub(crate) async fn append_in_call(&self, run: &Run, token: i64, known: &Arc<Known>, what: What<S>) -> Outcome {
-        match self.0.moves.submit(self.move_of(run, token, known, what)).await {
+    pub(crate) async fn append_in_call(
+        &self,
+        run: &Arc<Run>,
+        token: i64,
+        known: &Arc<Known>,
+        what: What<S>,
+    ) -> Outcome {
+        match self.0.moves.submit(Arc::new(self.move_of(run, token, known, what))).await {
             Ok(outcome) => outcome,
             // no call follows an intent that may not be written
             Err(error) => {
@@ -95,11 +101,11 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    fn move_of(&self, run: &Run, token: i64, known: &Arc<Known>, what: What<S>) -> Move<S> {
+    fn move_of(&self, run: &Arc<Run>, token: i64, known: &Arc<Known>, what: What<S>) -> Move<S> {
         Move {
             id: self.fresh_id(),
             token,
-            run: run.clone(),
+            run: Arc::clone(run),
             known: Arc::clone(known),
             what,
             child: None,
@@ -109,21 +115,8 @@ impl<S: Store> Engine<S> {
 }
 
 impl<S: Store> Move<S> {
-    /// The same move, to be submitted once more.
-    fn again(&self) -> Self {
-        Self {
-            id: self.id,
-            token: self.token,
-            run: self.run.clone(),
-            known: Arc::clone(&self.known),
-            what: self.what.clone(),
-            child: self.child.clone(),
-            may_continue: self.may_continue,
-        }
-    }
-
     /// What to record instead of a move that the database refuses; none when nothing is left to say.
-    fn refused(self, id: Uuid, error: &sqlx::Error) -> Option<Self> {
+    fn refused(&self, id: Uuid, error: &sqlx::Error) -> Option<Self> {
         let failure = Failure::new("refused-by-database", error.to_string());
         let what = match &self.what {
             What::Local { due, .. } => {
@@ -134,6 +127,14 @@ impl<S: Store> Move<S> {
             What::Probed { due, found: Ok(_) } => What::Probed { due: *due, found: Err(Halt::InDoubt(failure)) },
             _ => return None,
         };
-        Some(Self { id, what, ..self })
+        Some(Self {
+            id,
+            token: self.token,
+            run: Arc::clone(&self.run),
+            known: Arc::clone(&self.known),
+            what,
+            child: self.child.clone(),
+            may_continue: self.may_continue,
+        })
     }
 }

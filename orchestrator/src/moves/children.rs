@@ -58,7 +58,7 @@ pub(crate) async fn tell_waiters<T: Tx + ?Sized>(tx: &mut T, appends: &[Append])
     let finished: HashMap<_, _> = appends
         .iter()
         .filter(|append| append.run.state.is_finished())
-        .map(|append| (append.run.saga_id, &append.run))
+        .map(|append| (append.run.saga_id, append.run.as_ref()))
         .collect();
     if finished.is_empty() {
         return Ok(());

@@ -4,14 +4,14 @@ use super::{Move, Outcome, What};
 use crate::{
     action::{Answer, Halt, Lane, Wait},
     definition::{Definition, Step},
-    journal::{Entry, Moment, Recorded},
+    journal::{Entry, Moment},
     judge::{Chance, Judge, storable},
     plan::{self, Due, Next},
-    projection::Moved,
     run::{Corrupt, Phase, Run},
     store::{Append, Row, Schedule, Store},
 };
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Decides at one moment.
 pub(super) struct Decider<'a> {
@@ -19,13 +19,8 @@ pub(super) struct Decider<'a> {
     pub(super) chance: &'a Chance,
 }
 
-/// What is to be written for a move, and what its holder is told.
-pub(super) struct Decision {
-    pub(super) outcome: Outcome,
-    pub(super) append: Option<Append>,
-    /// For the projection; none when the journal does not grow.
-    pub(super) projected: Option<Moved>,
-}
+/// What a move's holder is told, and what is to be written for it.
+type Decision = (Outcome, Option<Append>);
 
 /// What a move appends.
 enum Made {
@@ -35,60 +30,54 @@ enum Made {
     WantsChild(Due, Wait),
 }
 
-fn nothing(outcome: Outcome) -> Decision {
-    Decision { outcome, append: None, projected: None }
-}
-
 impl Decider<'_> {
     /// A move that is written already.
-    pub(super) fn done<S: Store>(&self, of: &Move<S>, run: Run) -> Outcome {
+    pub(super) fn done<S: Store>(&self, of: &Move<S>, run: Arc<Run>) -> Outcome {
         let next = plan::plan(&of.known.definition, &run, self.now);
         let interrupted = of.what.is_in_call() && is_cancelled(&run);
-        Outcome::Moved { run: Box::new(run), next, interrupted }
+        Outcome::Moved { run, next, interrupted }
     }
 
     /// A move whose claim holds. `answer` is that of its local action, if it has one that was due.
-    pub(super) fn decide<S: Store>(&self, of: &Move<S>, run: Run, answer: Option<Answer<Value>>) -> Decision {
+    pub(super) fn decide<S: Store>(&self, of: &Move<S>, run: Arc<Run>, answer: Option<Answer<Value>>) -> Decision {
         let followed = match self.made(of, &run, answer) {
-            Made::WantsChild(due, wait) => return nothing(Outcome::WantsChild(due, wait)),
+            Made::WantsChild(due, wait) => return (Outcome::WantsChild(due, wait), None),
             Made::NotDue => self.follow(of, run, Vec::new(), true),
             Made::Entries(entries) => self.follow(of, run, entries, false),
         };
-        followed.unwrap_or_else(|corrupt| nothing(Outcome::Unreadable(corrupt.into())))
+        followed.unwrap_or_else(|corrupt| (Outcome::Unreadable(corrupt.into()), None))
     }
 
     /// Folds the entries and adds the decisions that follow from them.
     fn follow<S: Store>(
         &self,
         of: &Move<S>,
-        mut run: Run,
+        mut shared: Arc<Run>,
         mut entries: Vec<Entry>,
         mut interrupted: bool,
     ) -> Result<Decision, Corrupt> {
         let definition = &of.known.definition;
-        for (seq, entry) in (run.seq + 1..).zip(&entries) {
-            run.apply(&Recorded { seq, at: self.now, entry: entry.clone() })?;
-        }
+        // whoever submitted the move keeps the saga as it was
+        let run = Arc::make_mut(&mut shared);
+        entries.iter().try_for_each(|entry| run.add(self.now, entry))?;
         // In the middle of a call nothing is decided: its answer comes first.
         let in_call = of.what.is_in_call();
-        interrupted |= in_call && is_cancelled(&run);
+        interrupted |= in_call && is_cancelled(run);
         let next = if in_call {
-            plan::plan(definition, &run, self.now)
+            plan::plan(definition, run, self.now)
         } else {
-            plan::advance(definition, &mut run, self.now, &mut entries)?
+            plan::advance(definition, run, self.now, &mut entries)?
         };
-        let projected = (!entries.is_empty()).then(|| Moved::new(&run, &of.known, entries.clone()));
         let append = Append {
             move_id: of.id,
             at: self.now,
-            entries,
-            run: run.clone(),
-            row: row(definition, &run, &next, in_call),
+            entries: entries.into(),
+            row: row(definition, run, &next, in_call),
+            run: Arc::clone(&shared),
             schedule: self.schedule(of, &next),
             progress: of.what.is_progress(),
         };
-        let outcome = Outcome::Moved { run: Box::new(run), next, interrupted };
-        Ok(Decision { outcome, append: Some(append), projected })
+        Ok((Outcome::Moved { run: shared, next, interrupted }, Some(append)))
     }
 
     fn schedule<S: Store>(&self, of: &Move<S>, next: &Next) -> Schedule {
@@ -126,14 +115,14 @@ impl Decider<'_> {
                 attempt: due.attempt,
                 note: storable(note.clone()),
             }],
-            What::Answered { due, answer } => judge(*due).answered(answer),
-            What::Probed { due, found } => judge(*due).probed(found),
+            What::Answered { due, answer } => judge(*due).answered(answer.clone()),
+            What::Probed { due, found } => judge(*due).probed(found.clone()),
             What::Local { due, .. } => match answer {
                 None => return Made::NotDue,
                 Some(Err(Halt::Wait(wait))) if wait.child.is_some() => {
                     return Made::WantsChild(*due, wait);
                 }
-                Some(answer) => judge(*due).answered(&answer),
+                Some(answer) => judge(*due).answered(answer),
             },
             What::Stop { step, cause, failure } => vec![Entry::Stuck {
                 step: step.clone(),

@@ -140,7 +140,7 @@ fn doubt_asks_first_and_only_then_tries_again_or_goes_on() {
     stage.calls("pay", &doubt());
     stage.pass(2);
     stage.asks("pay", &Ok(Probed::Executed(json!({ "charge": 1 }))));
-    assert_eq!(stage.run.outputs()["pay"], json!({ "charge": 1 }));
+    assert_eq!(stage.run.outputs()["pay"], &json!({ "charge": 1 }));
     stage.due("commit", Lane::Forward);
 }
 

@@ -134,12 +134,12 @@ impl Stage {
     }
 
     pub(crate) fn answers(&mut self, due: Due, answer: &Answer<Value>) -> Next {
-        let entries = self.judge(due).answered(answer);
+        let entries = self.judge(due).answered(answer.clone());
         self.moves(entries)
     }
 
     pub(crate) fn finds(&mut self, due: Due, found: &Answer<Probed<Value>>) -> Next {
-        let entries = self.judge(due).probed(found);
+        let entries = self.judge(due).probed(found.clone());
         self.moves(entries)
     }
 

@@ -7,6 +7,7 @@ use crate::{
     run::Run,
     saga::State,
 };
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// When a saga is looked at next.
@@ -33,9 +34,9 @@ pub struct Append {
     /// When.
     pub at: Moment,
     /// What is appended.
-    pub entries: Vec<Entry>,
+    pub entries: Arc<[Entry]>,
     /// After the entries.
-    pub run: Run,
+    pub run: Arc<Run>,
     /// For lists.
     pub row: Row,
     /// What follows.
@@ -60,14 +61,15 @@ impl Append {
     pub(crate) fn start(saga_id: SagaId, at: Moment, step: Option<String>, entry: Entry) -> Self {
         let Entry::Started { starts_at, .. } = &entry else { unreachable!("a saga begins with its start") };
         let starts_at = *starts_at;
-        let recorded = Recorded { seq: 1, at, entry: entry.clone() };
-        let run = Run::replay(saga_id, &[recorded]).unwrap_or_else(|_| unreachable!("a lone start always replays"));
+        let recorded = [Recorded { seq: 1, at, entry }];
+        let run = Run::replay(saga_id, &recorded).unwrap_or_else(|_| unreachable!("a lone start always replays"));
+        let entries = Arc::from(recorded.map(|recorded| recorded.entry));
         let waiting_on = if starts_at > at { "timer" } else { "worker" };
         Self {
             move_id: saga_id.0,
             at,
-            entries: vec![entry],
-            run,
+            entries,
+            run: Arc::new(run),
             row: Row { step, waiting_on, reason: None },
             schedule: Schedule::Wake(Some(starts_at)),
             progress: true,

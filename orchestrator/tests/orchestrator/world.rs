@@ -35,7 +35,7 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn outputs(&self) -> BTreeMap<String, Value> {
-        self.run.outputs()
+        self.run.outputs().into_iter().map(|(step, output)| (step.to_owned(), output.clone())).collect()
     }
 }
 

@@ -81,7 +81,7 @@ impl Told {
         let charged = |gateway, key: IdempotencyKey| Charged { gateway, key: key.into() };
         match note {
             PaymentNote::Intended { gateway, key, amount } => {
-                if let Some(order) = order_of(&moved.saga_input) {
+                if let Some(order) = order_of(&moved.run.input) {
                     self.intended.push((moved.saga_id.0, order, charged(gateway, key), amount));
                 }
             }
@@ -225,7 +225,7 @@ fn names<'a>(charges: impl Iterator<Item = &'a Charged>) -> (Vec<String>, Vec<St
 
 /// What a move says of refunds. Their success is written by the step that settles them.
 pub(super) async fn refunds(tx: &mut PgConnection, moved: &Moved) -> Result<(), sqlx::Error> {
-    for entry in &moved.entries {
+    for entry in moved.entries.iter() {
         match note_of(entry).and_then(|note| RefundNote::deserialize(note).ok()) {
             Some(RefundNote::Intended { refund_id, .. }) => {
                 sqlx::query!(

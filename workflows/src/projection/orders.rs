@@ -40,7 +40,7 @@ impl Change {
 pub(super) async fn apply(tx: &mut PgConnection, moves: &[Moved]) -> Result<(), sqlx::Error> {
     let mut told: BTreeMap<OrderId, Vec<(&Moved, Change)>> = BTreeMap::new();
     for moved in moves {
-        let Some(order) = order_of(&moved.saga_input) else { continue };
+        let Some(order) = order_of(&moved.run.input) else { continue };
         let changes = match moved.run.definition.as_str() {
             BOOK_TICKETS => of_booking(moved),
             REFUND_ORDER => of_refund(moved),
@@ -55,7 +55,7 @@ pub(super) async fn apply(tx: &mut PgConnection, moves: &[Moved]) -> Result<(), 
     }
     for moved in moves {
         let ended = moved.run.definition == BOOK_TICKETS && moved.entries.contains(&Entry::Compensated);
-        if let Some(order) = order_of(&moved.saga_input).filter(|_| ended && never_held(moved)) {
+        if let Some(order) = order_of(&moved.run.input).filter(|_| ended && never_held(moved)) {
             // placing the order bound the hold, and no step came to give it back
             release_order_in_tx(tx, order).await?;
         }
@@ -77,7 +77,7 @@ fn of_booking(moved: &Moved) -> Vec<Change> {
     let code = || moved.failure.as_ref().map_or("unknown", |failure| failure.code.as_str()).to_owned();
     let charges = |step: &str| moved.action_of(step) == Some(Charge::NAME);
     let mut changes = Vec::new();
-    for entry in &moved.entries {
+    for entry in moved.entries.iter() {
         changes.extend(match entry {
             Entry::Noted { note, .. } => match PaymentNote::deserialize(note) {
                 Ok(PaymentNote::ActionRequired { next_action, .. }) => {

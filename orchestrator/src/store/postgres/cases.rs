@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 /// A saga that is stuck or was killed is in front of a person in the same commit.
 pub(super) async fn open(tx: &mut PgConnection, appends: &[Append]) -> Result<(), sqlx::Error> {
     for append in appends {
-        for entry in &append.entries {
+        for entry in append.entries.iter() {
             let (cause, step, code, message) = match entry {
                 Entry::Stuck { step, cause, failure, lane } => {
                     let half = if *lane == Lane::Compensation { "its compensation: " } else { "" };

@@ -25,7 +25,7 @@ pub(super) async fn insert_entries(tx: &mut PgConnection, appends: &[Append]) ->
     let (mut ats, mut kinds, mut steps) = (Vec::new(), Vec::new(), Vec::new());
     let (mut attempts, mut entries, mut move_ids) = (Vec::new(), Vec::new(), Vec::new());
     for append in appends {
-        for (seq, entry) in (append.first_seq()..).zip(&append.entries) {
+        for (seq, entry) in (append.first_seq()..).zip(append.entries.iter()) {
             saga_ids.push(append.run.saga_id.0);
             seqs.push(seq);
             ats.push(append.at);
@@ -65,7 +65,7 @@ fn expect_rows(written: u64, wanted: usize, appends: &[Append]) -> Stored<()> {
 }
 
 async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Stored<()> {
-    let runs = || appends.iter().map(|append| &append.run);
+    let runs = || appends.iter().map(|append| append.run.as_ref());
     let failure = |run: &Run| {
         let stuck = run.stuck.as_ref().map(|stuck| stuck.failure.code.clone());
         stuck.or_else(|| run.cause.as_ref().map(|cause| cause.code.clone()))

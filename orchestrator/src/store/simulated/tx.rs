@@ -106,7 +106,7 @@ impl<B: Business> SimulatedTx<B> {
     }
 
     fn write_entries(&mut self, append: &Append, row: &mut SagaRow) -> Stored<()> {
-        for (seq, entry) in (append.first_seq()..).zip(&append.entries) {
+        for (seq, entry) in (append.first_seq()..).zip(append.entries.iter()) {
             let json = serde_json::json!(entry);
             if has_nul(&json) || self.data.refused.as_ref().is_some_and(|text| json.to_string().contains(text)) {
                 return Err(refused("the store refuses this entry"));
@@ -175,7 +175,7 @@ impl<B: Business> SimulatedTx<B> {
 
     fn cases(&mut self, append: &Append) {
         let saga_id = append.run.saga_id;
-        for entry in &append.entries {
+        for entry in append.entries.iter() {
             let cause = match entry {
                 Entry::Stuck { cause, .. } => cause.as_str(),
                 Entry::Killed => "killed",

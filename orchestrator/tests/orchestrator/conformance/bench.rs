@@ -114,16 +114,24 @@ pub(super) fn started_as(saga: SagaId, at: Moment, input: Value) -> Append {
     };
     let run = Run::replay(saga, &[Recorded { seq: 1, at, entry: entry.clone() }]).unwrap();
     let row = Row { waiting_on: "worker", ..Row::default() };
-    Append { move_id: saga.0, at, entries: vec![entry], run, row, schedule: Schedule::Wake(Some(at)), progress: true }
+    Append {
+        move_id: saga.0,
+        at,
+        entries: [entry].into(),
+        run: run.into(),
+        row,
+        schedule: Schedule::Wake(Some(at)),
+        progress: true,
+    }
 }
 
 /// A move that follows another and leaves the saga in `state`. Whether it may is not the store's to say.
 pub(super) fn then(before: &Append, state: State, entries: Vec<Entry>, schedule: Schedule) -> Append {
-    let mut run = before.run.clone();
+    let mut run = Run::clone(&before.run);
     run.seq += i64::try_from(entries.len()).unwrap();
     run.state = state;
     run.has_been_stuck |= state == State::Stuck;
-    Append { move_id: fresh_uuid(), entries, run, schedule, ..before.clone() }
+    Append { move_id: fresh_uuid(), entries: entries.into(), run: run.into(), schedule, ..before.clone() }
 }
 
 pub(super) fn noted(note: Value) -> Entry {

@@ -28,7 +28,7 @@ pub(crate) async fn every_entry_is_read_as_it_was_written<G: Ground>() {
 
     let mut expected: Vec<Written> = Vec::new();
     for append in [&start, &first, &second] {
-        for entry in &append.entries {
+        for entry in append.entries.iter() {
             let seq = i64::try_from(expected.len()).unwrap() + 1;
             expected.push((Recorded { seq, at: append.at, entry: entry.clone() }, append.move_id));
         }

@@ -61,7 +61,7 @@ pub(crate) async fn every_invariant_is_seen_to_break<G: Ground>() {
     }
     let start = bench.begun().await;
     let mut wrong = then(&start, State::Running, vec![], Schedule::Nudge);
-    wrong.run.seq = 2;
+    std::sync::Arc::make_mut(&mut wrong.run).seq = 2;
     bench.write(&wrong).await.unwrap();
     broken.push(bench.violations().await.len());
     assert_eq!(broken, [1, 2, 3, 4]);

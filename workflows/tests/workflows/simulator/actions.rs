@@ -215,7 +215,7 @@ pub(super) struct Payments;
 impl Projection<Store> for Payments {
     async fn apply(&self, tx: &mut Tx, moves: &[Moved]) -> Result<(), sqlx::Error> {
         for moved in moves {
-            let order = moved.saga_input.get("orderId").and_then(Value::as_str).and_then(|id| id.parse().ok());
+            let order = moved.run.input.get("orderId").and_then(Value::as_str).and_then(|id| id.parse().ok());
             let Some(order) = order else { continue };
             for captured in moved.entries.iter().filter_map(|entry| captured_by(moved, entry)) {
                 tx.business().payments.entry(order).or_insert(captured);
