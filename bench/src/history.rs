@@ -52,7 +52,7 @@ pub(crate) async fn measure(cluster: &Cluster, measure: &Measure, report: &mut R
     let full = make(cluster, measure.history()).await?;
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 1..=measure.rounds() {
-        without.push(Round::fresh(cluster, actions::LOCAL, measure).await?);
+        without.push(Round::fresh(cluster, Site::fresh(cluster).await?, actions::LOCAL, measure).await?);
         let site = Site::on(cluster, full.clone()).await?;
         with.push(Round::on(cluster, site, actions::LOCAL, measure).await?);
         let rate = |rounds: &[Round]| rounds.last().map_or(0.0, Round::sagas_per_second);
@@ -72,7 +72,7 @@ async fn make(cluster: &Cluster, sagas: i32) -> anyhow::Result<String> {
     let began = Instant::now();
     let database = cluster.fresh_database()?;
     let engine = site::engine(cluster, &database).await?;
-    let worker = Worker::start(cluster, &database, 30, 20).await?;
+    let worker = Worker::start(cluster, &database, site::USUAL).await?;
     let model = engine.start(actions::start(actions::LOCAL)).await?.saga_id();
     load::wait_until_idle(engine.pool()).await?;
     worker.stop().await?;

@@ -35,6 +35,9 @@ pub(crate) struct WorkerOptions {
     /// As `worker.drain_secs`
     #[arg(long)]
     pub(crate) drain_secs: u32,
+    /// How many local steps share a transaction
+    #[arg(long)]
+    pub(crate) local_steps_max: u32,
 }
 
 /// What to measure, and how much of it.

@@ -9,7 +9,7 @@ use crate::{
     options::Measure,
     output::progress,
     report::Report,
-    site::{self, Worker},
+    site::{self, Setting, USUAL, Worker},
     spread::Spread,
 };
 use anyhow::Context;
@@ -20,10 +20,9 @@ use sqlx::PgPool;
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::task::AbortOnDropHandle;
 
-/// What a claim lasts here, so that a round is short. The real default is 30 s.
-const LEASE_SECS: u32 = 5;
-/// How long a worker that is asked to stop waits for its calls, which take longer.
-const DRAIN_SECS: u32 = 1;
+/// A claim lasts less than the usual 30 s here, so that a round is short, and calls take longer than a worker that is
+/// asked to stop waits for them.
+const SETTING: Setting = Setting { lease_secs: 5, drain_secs: 1, ..USUAL };
 /// How many sagas are in the middle of a call when something dies.
 const SAGAS: usize = 40;
 /// How long such a call takes.
@@ -66,8 +65,8 @@ pub(crate) async fn measure(cluster: &mut Cluster, measure: &Measure, report: &m
             postgres_until_success,
         });
     }
-    report.note("lease_secs", LEASE_SECS);
-    report.note("drain_secs", DRAIN_SECS);
+    report.note("lease_secs", SETTING.lease_secs);
+    report.note("drain_secs", SETTING.drain_secs);
     report.note("sagas_in_calls", SAGAS);
     let mut add = |name: &str, of: fn(&Times) -> f64| report.add(name, "s", 3, Spread::of(rounds.iter().map(of)));
     add("killed_moves_after_lease_s", |times| times.killed_after_lease);
@@ -91,7 +90,7 @@ impl Stage {
     async fn new(cluster: &Cluster) -> anyhow::Result<Self> {
         let database = cluster.fresh_database()?;
         let engine = site::engine(cluster, &database).await?;
-        let busy = Worker::start(cluster, &database, LEASE_SECS, DRAIN_SECS).await?;
+        let busy = Worker::start(cluster, &database, SETTING).await?;
         for _ in 0..SAGAS {
             engine.start(actions::start_with(actions::SLOW, json!({ "ms": CALL_MS }))).await?;
         }
@@ -104,7 +103,7 @@ impl Stage {
         })
         .await
         .context("waiting for all calls to begin")?;
-        let other = Worker::start(cluster, &database, LEASE_SECS, DRAIN_SECS).await?;
+        let other = Worker::start(cluster, &database, SETTING).await?;
         Ok(Self { database, engine, busy, other })
     }
 }
@@ -168,8 +167,8 @@ async fn terminated(cluster: &Cluster) -> anyhow::Result<(f64, f64)> {
 async fn restarted(cluster: &mut Cluster) -> anyhow::Result<(f64, f64)> {
     let database = cluster.fresh_database()?;
     let engine = site::engine(cluster, &database).await?;
-    let one = Worker::start(cluster, &database, LEASE_SECS, DRAIN_SECS).await?;
-    let two = Worker::start(cluster, &database, LEASE_SECS, DRAIN_SECS).await?;
+    let one = Worker::start(cluster, &database, SETTING).await?;
+    let two = Worker::start(cluster, &database, SETTING).await?;
     let starting: Vec<_> =
         (0..4).map(|_| AbortOnDropHandle::new(tokio::spawn(keep_starting(engine.clone())))).collect();
     until(|| async { Ok(first_move(engine.pool(), DateTime::UNIX_EPOCH).await?.map(drop)) }).await?;

@@ -5,7 +5,7 @@ use crate::{
     worker,
 };
 use anyhow::Context;
-use orchestrator::Engine;
+use orchestrator::{Engine, EngineSettings, LOCAL_STEPS_MAX};
 use sqlx::migrate::Migrator;
 use std::{fs::OpenOptions, process::Stdio, time::Duration};
 use tokio::{
@@ -18,11 +18,18 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// How many worker processes run the sagas.
 pub(crate) const WORKERS: usize = 2;
-/// As `worker.lease_secs` and `worker.drain_secs`.
-const LEASE_SECS: u32 = 30;
-const DRAIN_SECS: u32 = 20;
+/// As the real binary's workers are set.
+pub(crate) const USUAL: Setting = Setting { lease_secs: 30, drain_secs: 20, local_steps_max: LOCAL_STEPS_MAX };
 /// How long a worker may take to begin or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What workers are set to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) lease_secs: u32,
+    pub(crate) drain_secs: u32,
+    pub(crate) local_steps_max: u32,
+}
 
 /// An engine and its workers on a database of their own.
 pub(crate) struct Site {
@@ -34,16 +41,24 @@ pub(crate) struct Site {
 impl Site {
     /// On a fresh database.
     pub(crate) async fn fresh(cluster: &Cluster) -> anyhow::Result<Self> {
-        let database = cluster.fresh_database()?;
-        Self::on(cluster, database).await
+        Self::on(cluster, cluster.fresh_database()?).await
+    }
+
+    /// On a fresh database, with a transaction for each step also where steps are local.
+    pub(crate) async fn step_by_step(cluster: &Cluster) -> anyhow::Result<Self> {
+        Self::start(cluster, cluster.fresh_database()?, Setting { local_steps_max: 1, ..USUAL }).await
     }
 
     /// On a database that may have sagas already.
     pub(crate) async fn on(cluster: &Cluster, database: String) -> anyhow::Result<Self> {
+        Self::start(cluster, database, USUAL).await
+    }
+
+    async fn start(cluster: &Cluster, database: String, setting: Setting) -> anyhow::Result<Self> {
         let engine = engine(cluster, &database).await?;
         let mut workers = Vec::new();
         for _ in 0..WORKERS {
-            workers.push(Worker::start(cluster, &database, LEASE_SECS, DRAIN_SECS).await?);
+            workers.push(Worker::start(cluster, &database, setting).await?);
         }
         Ok(Self { database, engine, workers })
     }
@@ -69,7 +84,8 @@ pub(crate) async fn engine(cluster: &Cluster, database: &str) -> anyhow::Result<
     let pool = orchestrator::db::connect(&url, 1).await?;
     MIGRATIONS.run(&pool).await.context("bringing the schema up to date")?;
     pool.close().await;
-    worker::engine(&url, i32::try_from(LEASE_SECS)?).await
+    let settings = EngineSettings { lease_secs: i32::try_from(USUAL.lease_secs)?, ..EngineSettings::default() };
+    worker::engine(&url, settings).await
 }
 
 /// A worker process, which ends when this value does.
@@ -80,17 +96,18 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts one and waits until it runs sagas.
-    pub(crate) async fn start(
-        cluster: &Cluster,
-        database: &str,
-        lease_secs: u32,
-        drain_secs: u32,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn start(cluster: &Cluster, database: &str, setting: Setting) -> anyhow::Result<Self> {
         let log = cluster.out().join("worker.log");
         let log = OpenOptions::new().create(true).append(true).open(&log).context("opening the workers' log")?;
         let mut command = Command::new(std::env::current_exe().context("finding our own binary")?);
         command.arg("worker").env("DATABASE_URL", cluster.url(database)?);
-        command.args(["--lease-secs", &lease_secs.to_string(), "--drain-secs", &drain_secs.to_string()]);
+        for (option, value) in [
+            ("--lease-secs", setting.lease_secs),
+            ("--drain-secs", setting.drain_secs),
+            ("--local-steps-max", setting.local_steps_max),
+        ] {
+            command.args([option, &value.to_string()]);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut child = command.spawn().context("starting a worker")?;
         let lifeline = child.stdin.take();

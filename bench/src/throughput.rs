@@ -26,9 +26,13 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// One round on a fresh database.
-    pub(crate) async fn fresh(cluster: &Cluster, definition: &'static str, measure: &Measure) -> anyhow::Result<Self> {
-        let site = Site::fresh(cluster).await?;
+    /// One round on a site of its own, whose database is dropped afterwards.
+    pub(crate) async fn fresh(
+        cluster: &Cluster,
+        site: Site,
+        definition: &'static str,
+        measure: &Measure,
+    ) -> anyhow::Result<Self> {
         let database = site.database.clone();
         let round = Self::on(cluster, site, definition, measure).await?;
         cluster.drop_database(&database)?;
@@ -100,25 +104,29 @@ pub(crate) async fn measure(cluster: &Cluster, measure: &Measure, report: &mut R
         progress("looking for the references' best numbers of clients");
         reference.tune().await?;
     }
-    let (mut ours, mut external, mut compared) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut compared) = (Vec::new(), Vec::new());
+    let (mut step_by_step, mut external) = (Vec::new(), Vec::new());
     for round in 1..=measure.rounds() {
-        let local = Round::fresh(cluster, actions::LOCAL, measure).await?;
+        let local = Round::fresh(cluster, Site::fresh(cluster).await?, actions::LOCAL, measure).await?;
         let other = Compared {
             commit_per_step: reference.by_pgbench(Script::CommitPerStep, measure).await?,
             statement_per_step: reference.by_pgbench(Script::StatementPerStep, measure).await?,
             batched: reference.batched(measure).await?,
         };
-        let far = Round::fresh(cluster, actions::EXTERNAL, measure).await?;
+        let single = Round::fresh(cluster, Site::step_by_step(cluster).await?, actions::LOCAL, measure).await?;
+        let far = Round::fresh(cluster, Site::fresh(cluster).await?, actions::EXTERNAL, measure).await?;
         progress(&format!(
-            "round {round}: {:.0} sagas/s ({:.0} with external actions); one commit per step {:.0}, one statement per \
-             step {:.0}, batched {:.0}",
+            "round {round}: {:.0} sagas/s ({:.0} step by step, {:.0} with external actions); one commit per step \
+             {:.0}, one statement per step {:.0}, batched {:.0}",
             local.sagas_per_second(),
+            single.sagas_per_second(),
             far.sagas_per_second(),
             other.commit_per_step,
             other.statement_per_step,
             other.batched
         ));
         ours.push(local);
+        step_by_step.push(single);
         external.push(far);
         compared.push(other);
     }
@@ -126,7 +134,8 @@ pub(crate) async fn measure(cluster: &Cluster, measure: &Measure, report: &mut R
     report.note("pgbench_clients", clients);
     report.note("batch_writers", writers);
     add(report, &ours, &compared);
-    add_external(report, &external);
+    add_beside(report, "step_by_step", &step_by_step, &compared);
+    add_beside(report, "external", &external, &compared);
     Ok(())
 }
 
@@ -155,9 +164,13 @@ fn add(report: &mut Report, ours: &[Round], compared: &[Compared]) {
     report.add("syncs_per_saga", "", 3, of(|round| round.syncs_per_saga));
 }
 
-fn add_external(report: &mut Report, external: &[Round]) {
-    let of = |figure: fn(&Round) -> f64| Spread::of(external.iter().map(figure));
-    report.add("external_sagas_per_s", "/s", 0, of(Round::sagas_per_second));
-    report.add("external_cpu_ms_per_saga", "ms", 3, of(Round::cpu_per_saga));
-    report.add("external_wal_bytes_per_saga", "B", 0, of(|round| round.per_saga(|cost| cost.wal_bytes)));
+/// The same in another way: each local step with a transaction of its own, or external actions.
+fn add_beside(report: &mut Report, way: &str, rounds: &[Round], compared: &[Compared]) {
+    let of = |figure: fn(&Round) -> f64| Spread::of(rounds.iter().map(figure));
+    let pairs = rounds.iter().zip(compared);
+    let against = pairs.map(|(round, compared)| round.sagas_per_second() / compared.commit_per_step);
+    report.add(format!("{way}_sagas_per_s"), "/s", 0, of(Round::sagas_per_second));
+    report.add(format!("{way}_vs_one_commit_per_step"), "×", 2, Spread::of(against));
+    report.add(format!("{way}_cpu_ms_per_saga"), "ms", 3, of(Round::cpu_per_saga));
+    report.add(format!("{way}_wal_bytes_per_saga"), "B", 0, of(|round| round.per_saga(|cost| cost.wal_bytes)));
 }

@@ -36,7 +36,12 @@ pub(crate) async fn run(options: WorkerOptions) -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).json().flatten_event(true).init();
     PrometheusBuilder::new().install_recorder().context("collecting metrics")?;
     let stopping = stopping()?;
-    let engine = engine(&options.database_url, i32::try_from(options.lease_secs)?).await?;
+    let settings = EngineSettings {
+        lease_secs: i32::try_from(options.lease_secs)?,
+        local_steps_max: options.local_steps_max,
+        ..EngineSettings::default()
+    };
+    let engine = engine(&options.database_url, settings).await?;
     output::result(READY);
     let settings = WorkerSettings {
         concurrency: CONCURRENCY,
@@ -48,9 +53,8 @@ pub(crate) async fn run(options: WorkerOptions) -> anyhow::Result<()> {
 }
 
 /// An engine with the measured sagas, on a database that has the schema.
-pub(crate) async fn engine(database_url: &str, lease_secs: i32) -> anyhow::Result<Engine> {
+pub(crate) async fn engine(database_url: &str, settings: EngineSettings) -> anyhow::Result<Engine> {
     let pool = db::connect(database_url, CONNECTIONS_MAX).await.context("connecting")?;
-    let settings = EngineSettings { lease_secs, ..EngineSettings::default() };
     let engine = Engine::new(settings, pool, Arc::new(actions::registry()?), Arc::new(NoProjection));
     engine.catalog().bring_along(&DOCUMENTS).await.context("bringing definitions along")?;
     Ok(engine)

@@ -265,6 +265,9 @@ pub trait LocalAction<S: Store = Postgres>: Send + Sync + 'static {
 
     /// Does it, inside the transaction of the move. When it answers a [`Halt`], what it wrote is rolled back.
     ///
+    /// Local steps that follow each other may share a transaction: it sees what those before it wrote, but what the
+    /// [`crate::projection`] writes as it was before the first of them.
+    ///
     /// # Errors
     /// See [`Halt`]; a database error is [`Halt::Transient`].
     async fn run(&self, tx: &mut S::Tx, call: &Call, input: Self::Input) -> Answer<Self::Output>;

@@ -34,6 +34,9 @@ use tokio_util::task::AbortOnDropHandle;
 /// How many steps one claim runs before others get a turn.
 pub const STEPS_PER_CLAIM_MAX: u32 = 64;
 
+/// How many local steps that follow each other share a transaction, unless the settings say otherwise.
+pub const LOCAL_STEPS_MAX: u32 = 8;
+
 /// What an engine is set to.
 #[derive(Clone)]
 pub struct EngineSettings {
@@ -41,13 +44,20 @@ pub struct EngineSettings {
     pub lease_secs: i32,
     /// Where retries' jitter comes from.
     pub chance: Arc<Chance>,
+    /// How many local steps that follow each other share a transaction at most; with 1, each has its own.
+    pub local_steps_max: u32,
     /// Where the ids of sagas and moves come from.
     pub ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { lease_secs: 30, chance: Arc::new(|ceiling| rand::random_range(0..=ceiling)), ids: Arc::new(fresh_uuid) }
+        Self {
+            lease_secs: 30,
+            chance: Arc::new(|ceiling| rand::random_range(0..=ceiling)),
+            ids: Arc::new(fresh_uuid),
+            local_steps_max: LOCAL_STEPS_MAX,
+        }
     }
 }
 
@@ -186,6 +196,8 @@ impl<S: Store> Engine<S> {
             watch: watch.clone(),
             chance: settings.chance,
             lease_secs: settings.lease_secs,
+            registry: Arc::clone(&registry),
+            local_steps_max: settings.local_steps_max,
             committed: Arc::clone(&committed),
         };
         Self(Arc::new(Shared {

@@ -1,8 +1,10 @@
 //! Carries a plan out: runs one attempt of one step, or asks what became of one. Decides nothing.
 
 use crate::{
-    action::{Answer, AnyExternal, AnyLocal, AnyProbe, Call, Child, Erased, Failure, Halt, Lane, Notebook, Wait},
-    definition::{Step, mapping},
+    action::{
+        Answer, AnyExternal, AnyLocal, AnyProbe, Call, Child, Erased, Failure, Halt, Lane, Notebook, Registry, Wait,
+    },
+    definition::{Definition, Step, mapping},
     engine::{Claimed, Engine},
     ids::SagaId,
     journal::{Moment, StuckCause},
@@ -222,6 +224,36 @@ fn child_start(run: &Run, child: Child) -> Start {
         parent: Some(run.saga_id),
         by: format!("saga {}", run.saga_id),
     }
+}
+
+/// A local action with all that it is run with.
+pub(crate) struct LocalStep<S: Store> {
+    pub(crate) due: Due,
+    pub(crate) action: Arc<dyn AnyLocal<S>>,
+    pub(crate) call: Call,
+    pub(crate) input: Value,
+    pub(crate) timeout: Duration,
+}
+
+/// The local step that is due for a saga; none where it is another kind of step, or one that cannot be prepared.
+pub(crate) fn local_step<S: Store>(
+    registry: &Registry<S>,
+    definition: &Definition,
+    run: &Run,
+    due: Due,
+    now: Moment,
+) -> Option<LocalStep<S>> {
+    let step = &definition.steps[due.step];
+    let (name, timeout) = half(step, due.lane);
+    let Erased::Local(action) = &registry.get(name)?.erased else { return None };
+    let input = mapping::step_input(step, &run.input, &run.outputs()).ok()?;
+    Some(LocalStep {
+        due,
+        action: Arc::<dyn AnyLocal<S>>::clone(action),
+        call: call_of(run, step, due, now),
+        input,
+        timeout,
+    })
 }
 
 /// The registered name and the timeout of one half of a step.

@@ -40,7 +40,7 @@ mod wakeups;
 mod watch;
 
 pub use catalog::Catalog;
-pub use engine::{Claimed, Engine, EngineSettings, Settled};
+pub use engine::{Claimed, Engine, EngineSettings, LOCAL_STEPS_MAX, Settled};
 pub use execute::{CHILD_OWNER, Report};
 pub use ids::{CaseId, SagaId};
 pub use projection::{Moved, NoProjection, Projection};

@@ -10,8 +10,9 @@ pub(crate) use children::{SIGNAL_TOPIC, tell_waiters};
 pub(crate) use decide::current_step;
 
 use crate::{
-    action::{Answer, AnyLocal, Call, Failure, Probed, Wait},
+    action::{Answer, AnyLocal, Call, Failure, Halt, Probed, Registry, Wait},
     catalog::Known,
+    execute::local_step,
     group_commit::Work,
     ids::SagaId,
     journal::StuckCause,
@@ -24,7 +25,7 @@ use crate::{
     watch::Watch,
 };
 use async_trait::async_trait;
-use decide::Decider;
+use decide::{Decider, Making};
 use serde_json::Value;
 use standing::{Standing, catch_up};
 use std::{
@@ -76,6 +77,14 @@ pub(crate) struct Move<S: Store> {
     pub(crate) child: Option<Prepared>,
     /// Whether the claim may go on to the next step.
     pub(crate) may_continue: bool,
+    /// It takes no other step along: with one, it was refused.
+    pub(crate) alone: bool,
+}
+
+impl<S: Store> Move<S> {
+    pub(crate) fn takes_more_along(&self) -> bool {
+        !self.alone && self.may_continue && matches!(self.what, What::Local { .. })
+    }
 }
 
 /// What became of a move.
@@ -104,6 +113,9 @@ pub(crate) struct Moves<S: Store> {
     pub(crate) watch: Watch,
     pub(crate) chance: Arc<Chance>,
     pub(crate) lease_secs: i32,
+    pub(crate) registry: Arc<Registry<S>>,
+    /// How many local steps of one saga share a transaction.
+    pub(crate) local_steps_max: u32,
     pub(crate) committed: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -149,18 +161,24 @@ impl<S: Store> Moves<S> {
             written.and_then(|written| catch_up(of, &written, token_holds))
         });
         let standings: Vec<_> = standings.collect();
-        let mut answers = local::answers(tx, &decider, &self.watch, moves, &standings).await?;
+        let answers = local::answers(tx, &decider, &self.watch, moves, &standings).await?;
+
+        let making = moves.iter().zip(standings).zip(answers).map(|((of, standing), answer)| match standing {
+            Err(error) => Err(Outcome::Unreadable(error)),
+            Ok(Standing::Superseded) => Err(Outcome::Superseded),
+            Ok(Standing::Done(run)) => Err(decider.done(of, run)),
+            Ok(Standing::Held(run)) => decider.begin(of, run, answer),
+        });
+        let making = self.go_on(tx, &decider, moves, making.collect()).await?;
 
         let mut outcomes = Vec::with_capacity(moves.len());
         let mut appends = Vec::new();
-        for ((of, standing), answer) in moves.iter().zip(standings).zip(&mut answers) {
-            outcomes.push(match standing {
-                Err(error) => Outcome::Unreadable(error),
-                Ok(Standing::Superseded) => Outcome::Superseded,
-                Ok(Standing::Done(run)) => decider.done(of, run),
-                Ok(Standing::Held(run)) => {
-                    let (outcome, append) = decider.decide(of, run, answer.take());
-                    appends.extend(append);
+        for (of, making) in moves.iter().zip(making) {
+            outcomes.push(match making {
+                Err(outcome) => outcome,
+                Ok(making) => {
+                    let (outcome, append) = decider.finish(of, making);
+                    appends.push(append);
                     outcome
                 }
             });
@@ -176,5 +194,41 @@ impl<S: Store> Moves<S> {
             self.projection.apply(tx, &moved).await?;
         }
         Ok(outcomes)
+    }
+
+    /// A move of a local step takes the local steps that follow it along: they have no effect outside of this
+    /// transaction, so that a commit between them would promise nothing more.
+    async fn go_on(
+        &self,
+        tx: &mut S::Tx,
+        decider: &Decider<'_>,
+        moves: &[&Move<S>],
+        mut making: Vec<Result<Making, Outcome>>,
+    ) -> Result<Vec<Result<Making, Outcome>>, sqlx::Error> {
+        let mut going: Vec<usize> = (0..moves.len()).filter(|index| moves[*index].takes_more_along()).collect();
+        for _ in 1..self.local_steps_max {
+            let next = |index: &usize| {
+                let (of, making) = (moves[*index], making[*index].as_ref().ok()?);
+                let Next::Run(due) = making.next else { return None };
+                let step = local_step(&self.registry, &of.known.definition, &making.run, due, decider.now)?;
+                Some((*index, step))
+            };
+            let steps: Vec<_> = going.iter().filter_map(next).collect();
+            if steps.is_empty() {
+                break;
+            }
+            let mut answers = local::next_answers(tx, &self.watch, &steps, moves.len()).await?;
+            going.clear();
+            for (index, step) in steps {
+                let Some(answer) = answers[index].take() else { continue };
+                // where it waits for another saga it goes no further here
+                if !matches!(answer, Err(Halt::Wait(_))) {
+                    going.push(index);
+                }
+                let begun = std::mem::replace(&mut making[index], Err(Outcome::Superseded));
+                making[index] = begun.and_then(|making| decider.go_on(moves[index], making, step.due, answer));
+            }
+        }
+        Ok(making)
     }
 }

@@ -110,6 +110,7 @@ impl<S: Store> Engine<S> {
             what,
             child: None,
             may_continue: false,
+            alone: false,
         }
     }
 }
@@ -119,6 +120,8 @@ impl<S: Store> Move<S> {
     fn refused(&self, id: Uuid, error: &sqlx::Error) -> Option<Self> {
         let failure = Failure::new("refused-by-database", error.to_string());
         let what = match &self.what {
+            // which of the steps it was is found out by each of them alone
+            What::Local { .. } if self.takes_more_along() => self.what.clone(),
             What::Local { due, .. } => {
                 let halt = Halt::Transient { failure, after: None };
                 What::Answered { due: *due, answer: Err(halt) }
@@ -135,6 +138,7 @@ impl<S: Store> Move<S> {
             what,
             child: self.child.clone(),
             may_continue: self.may_continue,
+            alone: true,
         })
     }
 }

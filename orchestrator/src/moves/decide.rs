@@ -19,8 +19,15 @@ pub(super) struct Decider<'a> {
     pub(super) chance: &'a Chance,
 }
 
-/// What a move's holder is told, and what is to be written for it.
-type Decision = (Outcome, Option<Append>);
+/// A move that is being made.
+pub(super) struct Making {
+    /// The saga after the entries.
+    pub(super) run: Arc<Run>,
+    entries: Vec<Entry>,
+    /// What comes next.
+    pub(super) next: Next,
+    interrupted: bool,
+}
 
 /// What a move appends.
 enum Made {
@@ -39,45 +46,77 @@ impl Decider<'_> {
     }
 
     /// A move whose claim holds. `answer` is that of its local action, if it has one that was due.
-    pub(super) fn decide<S: Store>(&self, of: &Move<S>, run: Arc<Run>, answer: Option<Answer<Value>>) -> Decision {
-        let followed = match self.made(of, &run, answer) {
-            Made::WantsChild(due, wait) => return (Outcome::WantsChild(due, wait), None),
-            Made::NotDue => self.follow(of, run, Vec::new(), true),
-            Made::Entries(entries) => self.follow(of, run, entries, false),
-        };
-        followed.unwrap_or_else(|corrupt| (Outcome::Unreadable(corrupt.into()), None))
-    }
-
-    /// Folds the entries and adds the decisions that follow from them.
-    fn follow<S: Store>(
+    ///
+    /// # Errors
+    /// What its holder is told when nothing is to be written.
+    pub(super) fn begin<S: Store>(
         &self,
         of: &Move<S>,
-        mut shared: Arc<Run>,
-        mut entries: Vec<Entry>,
-        mut interrupted: bool,
-    ) -> Result<Decision, Corrupt> {
+        run: Arc<Run>,
+        answer: Option<Answer<Value>>,
+    ) -> Result<Making, Outcome> {
+        let (entries, interrupted) = match self.made(of, &run, answer) {
+            Made::WantsChild(due, wait) => return Err(Outcome::WantsChild(due, wait)),
+            Made::NotDue => (Vec::new(), true),
+            Made::Entries(entries) => (entries, false),
+        };
+        let mut making = Making { run, entries: Vec::new(), next: Next::Rest, interrupted };
+        self.follow(of, &mut making, entries).map_err(|corrupt| Outcome::Unreadable(corrupt.into()))?;
+        Ok(making)
+    }
+
+    /// The same move goes on with the answer of the next local step, where that can be recorded here.
+    ///
+    /// # Errors
+    /// As [`Decider::begin`].
+    pub(super) fn go_on<S: Store>(
+        &self,
+        of: &Move<S>,
+        mut making: Making,
+        due: Due,
+        answer: Answer<Value>,
+    ) -> Result<Making, Outcome> {
+        // the saga that it waits for has to be prepared outside of any transaction: a turn of its own does that
+        if matches!(&answer, Err(Halt::Wait(wait)) if wait.child.is_some()) {
+            return Ok(making);
+        }
+        let definition = &of.known.definition;
+        let judge = Judge { definition, run: &making.run, due, now: self.now, chance: self.chance };
+        let entries = judge.answered(answer);
+        self.follow(of, &mut making, entries).map_err(|corrupt| Outcome::Unreadable(corrupt.into()))?;
+        Ok(making)
+    }
+
+    /// Folds entries and adds the decisions that follow from them.
+    fn follow<S: Store>(&self, of: &Move<S>, making: &mut Making, mut entries: Vec<Entry>) -> Result<(), Corrupt> {
         let definition = &of.known.definition;
         // whoever submitted the move keeps the saga as it was
-        let run = Arc::make_mut(&mut shared);
+        let run = Arc::make_mut(&mut making.run);
         entries.iter().try_for_each(|entry| run.add(self.now, entry))?;
         // In the middle of a call nothing is decided: its answer comes first.
-        let in_call = of.what.is_in_call();
-        interrupted |= in_call && is_cancelled(run);
-        let next = if in_call {
-            plan::plan(definition, run, self.now)
+        if of.what.is_in_call() {
+            making.interrupted |= is_cancelled(run);
+            making.next = plan::plan(definition, run, self.now);
         } else {
-            plan::advance(definition, run, self.now, &mut entries)?
-        };
+            making.next = plan::advance(definition, run, self.now, &mut entries)?;
+        }
+        making.entries.append(&mut entries);
+        Ok(())
+    }
+
+    /// What a move's holder is told, and what is to be written for it.
+    pub(super) fn finish<S: Store>(&self, of: &Move<S>, making: Making) -> (Outcome, Append) {
+        let Making { run, entries, next, interrupted } = making;
         let append = Append {
             move_id: of.id,
             at: self.now,
             entries: entries.into(),
-            row: row(definition, run, &next, in_call),
-            run: Arc::clone(&shared),
+            row: row(&of.known.definition, &run, &next, of.what.is_in_call()),
+            run: Arc::clone(&run),
             schedule: self.schedule(of, &next),
             progress: of.what.is_progress(),
         };
-        Ok((Outcome::Moved { run: shared, next, interrupted }, Some(append)))
+        (Outcome::Moved { run, next, interrupted }, append)
     }
 
     fn schedule<S: Store>(&self, of: &Move<S>, next: &Next) -> Schedule {

@@ -3,6 +3,7 @@
 use super::{Move, What, decide::Decider, standing::Standing};
 use crate::{
     action::{Answer, AnyLocal, Call, Halt},
+    execute::LocalStep,
     store::{ReadError, Store, Tx},
     watch::Watch,
 };
@@ -20,15 +21,17 @@ struct Due<'a, S: Store> {
     timeout: Duration,
 }
 
-/// The answers of the local actions that are still due, by their moves' places.
+/// The answers of local actions, by the places of their moves.
+pub(super) type Answers = Vec<Option<Answer<Value>>>;
+
+/// The answers of the local actions that moves were made for, as far as these are still due.
 pub(super) async fn answers<S: Store>(
     tx: &mut S::Tx,
     decider: &Decider<'_>,
     watch: &Watch,
     moves: &[&Move<S>],
     standings: &[Result<Standing, ReadError>],
-) -> Result<Vec<Option<Answer<Value>>>, sqlx::Error> {
-    let mut answers: Vec<_> = moves.iter().map(|_| None).collect();
+) -> Result<Answers, sqlx::Error> {
     let mut due: Vec<Due<'_, S>> = Vec::new();
     for (index, (of, standing)) in moves.iter().zip(standings).enumerate() {
         if let (What::Local { due: at, call, input, action }, Ok(Standing::Held(run))) = (&of.what, standing)
@@ -38,6 +41,34 @@ pub(super) async fn answers<S: Store>(
             due.push(Due { index, action, call, input, timeout });
         }
     }
+    run_all(tx, watch, due, moves.len()).await
+}
+
+/// The answers of the steps that moves go on with.
+pub(super) async fn next_answers<S: Store>(
+    tx: &mut S::Tx,
+    watch: &Watch,
+    steps: &[(usize, LocalStep<S>)],
+    moves: usize,
+) -> Result<Answers, sqlx::Error> {
+    let due = steps.iter().map(|(index, step)| Due {
+        index: *index,
+        action: &step.action,
+        call: &step.call,
+        input: &step.input,
+        timeout: step.timeout,
+    });
+    run_all(tx, watch, due.collect(), moves).await
+}
+
+/// Runs what is due, action by action.
+async fn run_all<S: Store>(
+    tx: &mut S::Tx,
+    watch: &Watch,
+    mut due: Vec<Due<'_, S>>,
+    moves: usize,
+) -> Result<Answers, sqlx::Error> {
+    let mut answers: Answers = (0..moves).map(|_| None).collect();
     while let Some(first) = due.first() {
         let action = Arc::clone(first.action);
         let (same, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|one| Arc::ptr_eq(one.action, &action));

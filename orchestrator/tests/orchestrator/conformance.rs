@@ -18,6 +18,8 @@ mod claims;
 mod commits;
 #[path = "conformance/entries.rs"]
 mod entries;
+#[path = "conformance/local.rs"]
+mod local;
 #[path = "conformance/losses.rs"]
 mod losses;
 #[path = "conformance/moves.rs"]
@@ -128,6 +130,12 @@ on_both_stores! {
         one_sweep_mends_a_thousand,
         every_invariant_is_seen_to_break,
     }
+    local {
+        a_local_action_commits_with_its_entry_or_not_at_all,
+        local_steps_that_follow_each_other_share_a_commit,
+        what_one_of_them_comes_to_is_its_own,
+        what_is_refused_of_one_does_not_take_those_before_along,
+    }
     sagas {
         a_saga_completes_step_by_step,
         what_fails_for_good_is_taken_back_in_reverse,
@@ -136,7 +144,6 @@ on_both_stores! {
         doubt_that_lasts_is_not_taken_for_workers_that_die,
         a_call_that_takes_too_long_is_in_doubt,
         past_the_pivot_a_refusal_is_for_a_person_and_a_retry_goes_on,
-        a_local_action_commits_with_its_entry_or_not_at_all,
         a_signal_counts_before_and_after_it_is_waited_for,
         a_signal_that_comes_between_plan_and_move_is_not_passed_over,
         a_deadline_takes_back_what_waits,

@@ -82,6 +82,11 @@ impl<G: Ground> World<G> {
         engine::<G>(self.ground.store(), &self.script)
     }
 
+    /// The same, with a transaction for each local step.
+    pub(crate) fn step_by_step(&self) -> Engine<G::Store> {
+        engine_with::<G>(self.ground.store(), &self.script, EngineSettings { local_steps_max: 1, ..settings() })
+    }
+
     /// A process on the same store that suffers what is ordered with [`Ground::lose`].
     pub(crate) async fn frail_one(&self) -> Engine<G::Store> {
         engine::<G>(self.ground.frail().await, &self.script)
@@ -179,8 +184,15 @@ pub(crate) fn start(definition: &str, key: &str, input: Value) -> Start {
     }
 }
 
+fn settings() -> EngineSettings {
+    EngineSettings { lease_secs: 600, ..EngineSettings::default() }
+}
+
 pub(crate) fn engine<G: Ground>(store: G::Store, script: &Script) -> Engine<G::Store> {
-    let settings = EngineSettings { lease_secs: 600, ..EngineSettings::default() };
+    engine_with::<G>(store, script, settings())
+}
+
+fn engine_with<G: Ground>(store: G::Store, script: &Script, settings: EngineSettings) -> Engine<G::Store> {
     Engine::on(store, settings, Arc::new(actions::registry::<G>(script)), Arc::new(NoProjection))
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     acts::done,
     ground::Ground,
-    world::{World, start, waiter, words},
+    world::{World, go_on, start, waiter, words},
 };
 use orchestrator::{
     Settled, Store,
@@ -122,22 +122,6 @@ pub(crate) async fn past_the_pivot_a_refusal_is_for_a_person_and_a_retry_goes_on
     world.all_is_well().await;
 }
 
-pub(crate) async fn a_local_action_commits_with_its_entry_or_not_at_all<G: Ground>() {
-    let world = World::<G>::on_new_ground().await;
-    world.script.answer(Err(Halt::transient("later", "later")));
-    world.script.answer(Err(Halt::permanent("panic!", "")));
-    let saga = world.start("one-step").await;
-    world.run_until(saga, "completed").await;
-    assert_eq!(world.script.calls().len(), 3);
-    assert_eq!(world.effects(saga).await, 1);
-
-    world.script.answer(Err(Halt::permanent("error!", "")));
-    let saga = world.start("one-step").await;
-    world.run_until(saga, "completed").await;
-    assert_eq!(world.effects(saga).await, 1);
-    world.all_is_well().await;
-}
-
 pub(crate) async fn a_signal_counts_before_and_after_it_is_waited_for<G: Ground>() {
     let world = World::<G>::on_new_ground().await;
     let early = world.start("waiter").await;
@@ -159,19 +143,19 @@ pub(crate) async fn a_signal_counts_before_and_after_it_is_waited_for<G: Ground>
 
 pub(crate) async fn a_signal_that_comes_between_plan_and_move_is_not_passed_over<G: Ground>() {
     let world = World::<G>::on_new_ground().await;
+    let engine = world.step_by_step();
     let saga = world.start("either").await;
-    let claimed = world.claim(&world.engine, saga).await;
-    let (claimed, report) = world.engine.execute(claimed).await;
-    let claimed = match world.engine.settle(claimed, report).await {
+    let claimed = world.claim(&engine, saga).await;
+    let (claimed, report) = engine.execute(claimed).await;
+    let claimed = match engine.settle(claimed, report).await {
         Settled::Continue(claimed) => claimed,
-        _ => world.claim(&world.engine, saga).await,
+        _ => world.claim(&engine, saga).await,
     };
     // its time has come, and the worker has looked; then the signal comes
-    let (claimed, report) = world.engine.execute(claimed).await;
+    let (claimed, report) = engine.execute(claimed).await;
     world.engine.signal(saga, "go", json!("signal"), "test").await.unwrap();
-    let Settled::Continue(claimed) = world.engine.settle(claimed, report).await else { panic!("it is planned again") };
-    let (claimed, report) = world.engine.execute(claimed).await;
-    world.engine.settle(claimed, report).await;
+    let Settled::Continue(claimed) = engine.settle(claimed, report).await else { panic!("it is planned again") };
+    go_on(&engine, claimed).await;
     assert_eq!(world.view(saga).await.outputs()["wait"]["payload"], json!("signal"));
     world.all_is_well().await;
 }

@@ -48,6 +48,18 @@ pub(super) fn documents() -> Vec<String> {
          - { step: again, action: test.child, compensation: demo.undo }\n\
          - { step: inside, action: test.local-child }\n"
             .to_owned(),
+        format!(
+            "saga: local\ninput: {{ type: object }}\nsteps:\n\
+             - {{ step: one, action: test.write, compensation: demo.undo, {STEP} }}\n\
+             - {{ step: two, action: test.write, compensation: demo.undo, {STEP} }}\n\
+             - {{ step: three, action: test.write, pivot: true, {STEP} }}\n"
+        ),
+        format!(
+            "saga: spoiled\ninput: {{ type: object }}\nsteps:\n\
+             - {{ step: one, action: test.write, compensation: demo.undo, {STEP} }}\n\
+             - {{ step: two, action: demo.echo, input: {{ it: poison }}, compensation: demo.undo, {STEP} }}\n\
+             - {{ step: three, action: test.write, pivot: true, {STEP} }}\n"
+        ),
         // more attempts than claims: what ends it is that its workers die
         "saga: doomed\ninput: { type: object }\nsteps:\n\
          - { step: one, action: test.do, compensation: test.undo, probe: test.ask, timeout: 20s, retry: { attempts: 50, backoff: 1ms..2ms } }\n\

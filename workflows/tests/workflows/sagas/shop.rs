@@ -3,7 +3,7 @@
 use super::faults::{Knobs, Place};
 use async_trait::async_trait;
 use orchestrator::{
-    Claimed, Engine, EngineSettings, Report, SagaId, Settled,
+    Claimed, Engine, EngineSettings, LOCAL_STEPS_MAX, Report, SagaId, Settled,
     action::Lane,
     acts::{Act, ActRequest},
     outbox::Deliver,
@@ -123,7 +123,7 @@ impl Shop {
             demo_actions: true,
         };
         let knobs = Knobs::default();
-        let engine = engine(&pool, &needs, &knobs);
+        let engine = engine(&pool, &needs, &knobs, LOCAL_STEPS_MAX);
         engine.catalog().bring_along(&documents(true)).await.unwrap();
         let event = events::create(&pool, &new_event()).await.unwrap().event_id;
         let seats = seat_map(&pool, event, None).await.unwrap().items.into_iter().map(|seat| seat.seat_id).collect();
@@ -144,9 +144,9 @@ impl Shop {
         }
     }
 
-    /// Another process on the same database.
-    pub(super) fn another_engine(&self) -> Engine {
-        engine(&self.pool, &self.needs, &self.knobs)
+    /// That of a worker that dies at a step: it does one at a time, so that it comes to each.
+    fn mortal_engine(&self) -> Engine {
+        engine(&self.pool, &self.needs, &self.knobs, 1)
     }
 
     /// The next seats that nobody has asked for.
@@ -222,7 +222,7 @@ impl Shop {
 
     /// Runs this saga, by a worker that dies at this place. Others find its lease ended at once.
     pub(super) async fn run_and_die(&self, saga: SagaId, place: &Place, death: Death) -> Zombie {
-        let engine = self.another_engine();
+        let engine = self.mortal_engine();
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             self.engine.dispatch_outbox(&Nobody, 100).await.unwrap();
@@ -370,9 +370,10 @@ async fn run(engine: Engine, mut claimed: Claimed) {
     }
 }
 
-fn engine(pool: &PgPool, needs: &Needs, knobs: &Knobs) -> Engine {
+fn engine(pool: &PgPool, needs: &Needs, knobs: &Knobs, local_steps_max: u32) -> Engine {
     // no jitter: what is tried again is tried again at once
-    let settings = EngineSettings { lease_secs: 600, chance: Arc::new(|_| 0), ..EngineSettings::default() };
+    let settings =
+        EngineSettings { lease_secs: 600, chance: Arc::new(|_| 0), local_steps_max, ..EngineSettings::default() };
     let registry = knobs.wrap(&registry(needs).unwrap());
     Engine::new(settings, pool.clone(), Arc::new(registry), Arc::new(BookingProjection))
 }

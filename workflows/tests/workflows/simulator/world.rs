@@ -248,6 +248,7 @@ fn engine(luck: &Luck, store: &Store, books: &Arc<GatewayBooks>, holds_last: Dur
     let (chance, ids, clock) = (luck.clone(), luck.clone(), store.clone());
     let settings = EngineSettings {
         lease_secs: LEASE_SECS,
+        local_steps_max: *luck.one_of(&[1, 8]),
         chance: Arc::new(move |ceiling| chance.up_to(ceiling)),
         ids: Arc::new(move || ids.id(u64::try_from(clock.time().timestamp_millis()).unwrap_or_default())),
     };
