@@ -35,6 +35,8 @@ pub mod view;
 
 mod canonical;
 mod execute;
+#[cfg(test)]
+mod model;
 mod moves;
 mod wakeups;
 mod watch;
