@@ -65,83 +65,53 @@ pub(crate) struct ActDone {
     seq: i64,
 }
 
+/// Who asks, from where, of which saga, and for what.
+type Asked<B> = (State<ApiState>, Caller, Address, StrictPath<SagaId>, StrictJson<B>);
+
 /// Tries again what failed, forward or compensation, now.
 #[utoipa::path(post, path = "/sagas/{id}/retry", tag = "sagas", operation_id = "retrySaga",
     params(("id" = String, Path)), request_body = ActBody,
     responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
-pub(crate) async fn retry(
-    State(state): State<ApiState>,
-    Caller(caller): Caller,
-    Address(address): Address,
-    StrictPath(saga): StrictPath<SagaId>,
-    StrictJson(body): StrictJson<ActBody>,
-) -> Result<Response, Problem> {
-    let dry_run = body.dry_run;
-    act(&state, request(saga, Act::Retry, body, caller.name, address)?, dry_run).await
+pub(crate) async fn retry(asked: Asked<ActBody>) -> Result<Response, Problem> {
+    act(asked, Act::Retry).await
 }
 
 /// Compensates: takes back what was done.
 #[utoipa::path(post, path = "/sagas/{id}/cancel", tag = "sagas", operation_id = "cancelSaga",
     params(("id" = String, Path)), request_body = ActBody,
     responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
-pub(crate) async fn cancel(
-    State(state): State<ApiState>,
-    Caller(caller): Caller,
-    Address(address): Address,
-    StrictPath(saga): StrictPath<SagaId>,
-    StrictJson(body): StrictJson<ActBody>,
-) -> Result<Response, Problem> {
-    let dry_run = body.dry_run;
-    act(&state, request(saga, Act::Cancel, body, caller.name, address)?, dry_run).await
+pub(crate) async fn cancel(asked: Asked<ActBody>) -> Result<Response, Problem> {
+    act(asked, Act::Cancel).await
 }
 
 /// Stops the saga where it is and takes nothing back.
 #[utoipa::path(post, path = "/sagas/{id}/kill", tag = "sagas", operation_id = "killSaga",
     params(("id" = String, Path)), request_body = ActBody,
     responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
-pub(crate) async fn kill(
-    State(state): State<ApiState>,
-    Caller(caller): Caller,
-    Address(address): Address,
-    StrictPath(saga): StrictPath<SagaId>,
-    StrictJson(body): StrictJson<ActBody>,
-) -> Result<Response, Problem> {
-    let dry_run = body.dry_run;
-    act(&state, request(saga, Act::Kill, body, caller.name, address)?, dry_run).await
+pub(crate) async fn kill(asked: Asked<ActBody>) -> Result<Response, Problem> {
+    act(asked, Act::Kill).await
 }
 
 /// Sends the saga a signal.
 #[utoipa::path(post, path = "/sagas/{id}/signal", tag = "sagas", operation_id = "signalSaga",
     params(("id" = String, Path)), request_body = SignalBody,
     responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
-pub(crate) async fn signal(
-    State(state): State<ApiState>,
-    Caller(caller): Caller,
-    Address(address): Address,
-    StrictPath(saga): StrictPath<SagaId>,
-    StrictJson(body): StrictJson<SignalBody>,
-) -> Result<Response, Problem> {
-    let name = text::name("/name", &body.name)?.to_owned();
-    let act_body = ActBody { reason: body.reason, seq: body.seq, dry_run: body.dry_run };
-    let signal = Act::Signal { name, payload: body.payload };
-    act(&state, request(saga, signal, act_body, caller.name, address)?, body.dry_run).await
+pub(crate) async fn signal(asked: Asked<SignalBody>) -> Result<Response, Problem> {
+    let (state, caller, address, saga, StrictJson(body)) = asked;
+    let SignalBody { name, payload, reason, seq, dry_run } = body;
+    let signal = Act::Signal { name: text::name("/name", &name)?.to_owned(), payload };
+    act((state, caller, address, saga, StrictJson(ActBody { reason, seq, dry_run })), signal).await
 }
 
-fn request(
-    saga: SagaId,
+async fn act(
+    (State(state), Caller(caller), Address(address), StrictPath(saga_id), StrictJson(body)): Asked<ActBody>,
     act: Act,
-    body: ActBody,
-    by: String,
-    address: std::net::IpAddr,
-) -> Result<ActRequest, Problem> {
-    let reason = text::reason(&body.reason)?.to_owned();
-    Ok(ActRequest { saga_id: saga, act, reason, seq: body.seq, by, address: Some(address.to_string()) })
-}
-
-async fn act(state: &ApiState, request: ActRequest, dry_run: bool) -> Result<Response, Problem> {
-    let saga_id = request.saga_id;
+) -> Result<Response, Problem> {
     tracing::Span::current().record("saga.id", tracing::field::display(saga_id));
-    if dry_run {
+    let reason = text::reason(&body.reason)?.to_owned();
+    let address = Some(address.to_string());
+    let request = ActRequest { saga_id, act, reason, seq: body.seq, by: caller.name, address };
+    if body.dry_run {
         let effects = state.engine.dry_run(&request).await.map_err(problem)?;
         return Ok(Json(effects).into_response());
     }
