@@ -122,39 +122,33 @@ fn impossible(column: &str, hold: HoldId, what: &str) -> sqlx::Error {
 
 /// These holds as far as they exist, locked in the order of their ids.
 pub(super) async fn lock_holds(tx: &mut PgConnection, holds: &[HoldId]) -> Result<Vec<Hold>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        HoldRow,
-        r#"select hold_id, event_id, user_id, hold_token, seat_ids, returned_seat_ids, total_minor, currency, state,
-             expires_at, expires_at <= now() as "over!", order_id
-           from booking.holds where hold_id = any($1)
-           order by hold_id
-           for update"#,
-        &holds.iter().map(|hold| hold.0).collect::<Vec<_>>(),
-    )
-    .fetch_all(tx)
-    .await?;
-    rows.into_iter().map(Hold::try_from).collect()
+    lock(tx, holds, None).await
 }
 
 /// One hold, locked.
 pub(super) async fn lock_hold(tx: &mut PgConnection, hold: HoldId) -> Result<Option<Hold>, sqlx::Error> {
-    Ok(lock_holds(tx, &[hold]).await?.pop())
+    Ok(lock(tx, &[hold], None).await?.pop())
 }
 
 /// The hold of an order, locked.
 pub(super) async fn lock_hold_of_order(tx: &mut PgConnection, order: OrderId) -> Result<Option<Hold>, sqlx::Error> {
-    sqlx::query_as!(
+    Ok(lock(tx, &[], Some(order)).await?.pop())
+}
+
+async fn lock(tx: &mut PgConnection, holds: &[HoldId], order: Option<OrderId>) -> Result<Vec<Hold>, sqlx::Error> {
+    let rows = sqlx::query_as!(
         HoldRow,
         r#"select hold_id, event_id, user_id, hold_token, seat_ids, returned_seat_ids, total_minor, currency, state,
              expires_at, expires_at <= now() as "over!", order_id
-           from booking.holds where order_id = $1
+           from booking.holds where hold_id = any($1) or order_id = $2
+           order by hold_id
            for update"#,
-        order.0,
+        &holds.iter().map(|hold| hold.0).collect::<Vec<_>>(),
+        order.map(|order| order.0),
     )
-    .fetch_optional(tx)
-    .await?
-    .map(Hold::try_from)
-    .transpose()
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(Hold::try_from).collect()
 }
 
 /// The hold that a token names, if it names one still.
