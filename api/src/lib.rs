@@ -26,7 +26,6 @@ mod machines;
 mod sagas;
 
 mod clock;
-pub mod metric_names;
 pub mod openapi;
 mod server;
 mod state;

@@ -4,15 +4,10 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use axum::{Router, http::StatusCode, routing::get};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-
-/// Has metrics collected, once per process.
-pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    PrometheusBuilder::new().install_recorder().context("collecting metrics")
-}
 
 /// Serves `/healthz`, `/readyz` and `/metrics`.
 pub(crate) async fn serve(

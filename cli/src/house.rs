@@ -12,13 +12,13 @@ use std::{
 use anyhow::Context;
 use private_servers::{DataDir, Durability, Existing, PrivatePostgres, PrivateRedis};
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use workflows::events::{self, NewEvent, NewSection};
 
 use crate::{
     commands::{api, migrate},
     config::{self, Config, Environment},
-    health, listening,
+    listening, measuring,
     stack::{self, Stack},
 };
 pub(crate) use child::Child;
@@ -52,6 +52,7 @@ pub(crate) struct House {
     sandbox: Child,
     stopping: CancellationToken,
     api: JoinHandle<anyhow::Result<()>>,
+    measuring: AbortOnDropHandle<()>,
     /// The last to go.
     servers: Servers,
 }
@@ -94,13 +95,15 @@ impl House {
         let tokens = Tokens::in_dir(dir, stack.engine.pool()).await?;
 
         let stopping = CancellationToken::new();
-        let state = api::state(&stack, &config, Some(health::install_metrics()?), &stopping);
+        let metrics = measuring::install()?;
+        let measuring = measuring::keep(metrics.clone(), &stack);
+        let state = api::state(&stack, &config, Some(metrics), &stopping);
         let serving = ::api::serve(listener, None, state, stopping.clone());
         let api = tokio::spawn(async move { serving.await.context("serving the API") });
         let worker = Child::new("worker", dir, servers.variables(), {
             vec!["--config".into(), config_file.into(), "worker".into(), "--with-parent".into()]
         })?;
-        Ok(Self { config, stack, url, sandbox_url, tokens, worker, sandbox, stopping, api, servers })
+        Ok(Self { config, stack, url, sandbox_url, tokens, worker, sandbox, stopping, api, measuring, servers })
     }
 
     /// A second API on the same house, with holds of orders that last `order_hold_secs`.
@@ -126,6 +129,7 @@ impl House {
         self.worker.stop().await;
         self.sandbox.stop().await;
         self.api.await??;
+        drop(self.measuring);
         drop(self.stack);
         tokio::task::spawn_blocking(move || drop(self.servers)).await?;
         Ok(())

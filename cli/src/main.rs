@@ -9,6 +9,8 @@ mod health;
 mod house;
 mod listening;
 mod logging;
+mod measuring;
+mod metric_names;
 mod output;
 mod stack;
 mod stopping;

@@ -7,6 +7,7 @@ mod cli {
     mod dev;
     mod end_to_end;
     mod house;
+    mod metrics;
     mod processes;
     mod queries;
     mod sources;

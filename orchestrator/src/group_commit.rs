@@ -11,7 +11,12 @@ use crate::{
 };
 use async_trait::async_trait;
 use futures::FutureExt;
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many items share a transaction at most.
@@ -26,6 +31,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// What is done with a batch inside one transaction.
 #[async_trait]
 pub trait Work<S: Store = Postgres>: Send + Sync + 'static {
+    /// What its commits are called where they are measured.
+    const NAME: &'static str;
     /// What is submitted.
     type Item: Send + Sync + 'static;
     /// What each submitter is told.
@@ -96,7 +103,6 @@ impl<S: Store, W: Work<S>> GroupCommit<W, S> {
 async fn run<S: Store, W: Work<S>>(store: S, work: Arc<W>, mut items: mpsc::Receiver<Submitted<S, W>>) {
     let mut batch = Vec::with_capacity(BATCH_ITEMS_MAX);
     while items.recv_many(&mut batch, BATCH_ITEMS_MAX).await > 0 {
-        metrics::histogram!("showrunner_commit_batch_items").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
         commit(&store, work.as_ref(), std::mem::take(&mut batch)).await;
     }
 }
@@ -106,8 +112,12 @@ async fn commit<S: Store, W: Work<S>>(store: &S, work: &W, batch: Vec<Submitted<
     let mut parts = VecDeque::from([batch]);
     while let Some(mut part) = parts.pop_front() {
         let items: Vec<_> = part.iter().map(|submitted| Arc::clone(&submitted.item)).collect();
+        let begun = Instant::now();
         match settle(store, work, &items).await {
             Ok(answers) => {
+                let size = u32::try_from(part.len()).unwrap_or(u32::MAX);
+                metrics::histogram!("showrunner_commit_batch_items", "work" => W::NAME).record(size);
+                metrics::histogram!("showrunner_commit_seconds", "work" => W::NAME).record(begun.elapsed());
                 work.committed();
                 for (submitted, answer) in part.into_iter().zip(answers) {
                     // a submitter that has gone away does not need its answer
@@ -138,7 +148,11 @@ async fn settle<S: Store, W: Work<S>>(
     let mut tries = 0;
     loop {
         tries += 1;
-        match attempt(store, work, items).await {
+        let tried = attempt(store, work, items).await;
+        if tried.is_err() {
+            metrics::counter!("showrunner_commit_failures_total", "work" => W::NAME).increment(1);
+        }
+        match tried {
             Ok(answers) => return Ok(answers),
             Err(error) if trouble(&error) == Trouble::Lasting => return Err(CommitError::Refused(Arc::new(error))),
             Err(error) if deadlocked(&error) && items.len() > 1 => return Err(CommitError::Refused(Arc::new(error))),

@@ -1,7 +1,7 @@
 //! History goes by partition: a week of journals and projections is made before it begins, and dropped as a whole
 //! when it is older than the retention and nobody needs it any more.
 
-use crate::{engine::Engine, ids::SagaId, journal::Moment, metric_names};
+use crate::{engine::Engine, ids::SagaId, journal::Moment};
 use sqlx::{Connection, PgPool};
 use uuid::Uuid;
 
@@ -54,7 +54,6 @@ impl Engine {
         let missing = sqlx::query_scalar!(r#"select count(*) as "days!" from engine.missing_partitions"#)
             .fetch_one(self.pool())
             .await?;
-        metrics::gauge!(metric_names::HISTORY_DAYS_MISSING).set(u32::try_from(missing).unwrap_or(u32::MAX));
         made.map(|_| missing)
     }
 
@@ -95,9 +94,9 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        metrics::gauge!(metric_names::HISTORY_WEEKS_KEPT).set(u32::try_from(found.kept.len()).unwrap_or(u32::MAX));
-        metrics::counter!(metric_names::HISTORY_WEEKS_DROPPED)
-            .increment(u64::try_from(found.dropped).unwrap_or(u64::MAX));
+        let count = |weeks: usize| u64::try_from(weeks).unwrap_or(u64::MAX);
+        metrics::counter!("showrunner_history_weeks_kept_total").increment(count(found.kept.len()));
+        metrics::counter!("showrunner_history_weeks_dropped_total").increment(count(found.dropped));
         Ok(found)
     }
 

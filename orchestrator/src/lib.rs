@@ -25,7 +25,6 @@ pub mod demo;
 pub mod group_commit;
 pub mod history;
 pub mod ids;
-pub mod metric_names;
 pub mod outbox;
 pub mod projection;
 pub mod schedules;
@@ -35,6 +34,7 @@ pub mod view;
 
 mod canonical;
 mod execute;
+mod measure;
 #[cfg(test)]
 mod model;
 mod moves;

@@ -121,6 +121,7 @@ pub(crate) struct Moves<S: Store> {
 
 #[async_trait]
 impl<S: Store> Work<S> for Moves<S> {
+    const NAME: &'static str = "moves";
     type Item = Move<S>;
     type Answer = Outcome;
 

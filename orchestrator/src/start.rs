@@ -202,6 +202,7 @@ pub(crate) struct Starts {
 
 #[async_trait]
 impl<S: Store> Work<S> for Starts {
+    const NAME: &'static str = "starts";
     type Item = Prepared;
     type Answer = Started;
 

@@ -44,6 +44,7 @@ async fn claim_once(engine: &Engine, worker: &str, queue: &LocalQueue<Turn>, slo
     };
     match claiming.await {
         Ok(Ok(claimed)) => {
+            metrics::counter!("showrunner_claims_total").increment(u64::try_from(claimed.len()).unwrap_or(u64::MAX));
             let none = claimed.is_empty();
             for (claimed, slot) in claimed.into_iter().zip(free) {
                 queue.push(Turn { claimed, slot: Arc::new(slot) });

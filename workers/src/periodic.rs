@@ -5,7 +5,11 @@ use apalis::prelude::Data;
 use futures::future::BoxFuture;
 use orchestrator::schedules::{self, Schedule};
 use sqlx::PgPool;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How often we look whether something is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -51,7 +55,11 @@ pub(crate) async fn claim(pool: PgPool, chores: Chores, queue: LocalQueue<String
 /// The handler: one run of one chore. A run that fails is made good by the next one.
 pub(crate) async fn run_chore(name: String, chores: Data<Chores>, pool: Data<PgPool>) -> Result<(), Infallible> {
     let Some(chore) = chores.iter().find(|chore| chore.schedule.name == name) else { return Ok(()) };
-    if let Err(error) = (chore.work)().await {
+    let begun = Instant::now();
+    let done = (chore.work)().await;
+    let labels = [("chore", name.clone()), ("outcome", if done.is_ok() { "done" } else { "failed" }.to_owned())];
+    metrics::histogram!("showrunner_chore_seconds", &labels).record(begun.elapsed());
+    if let Err(error) = done {
         tracing::warn!(schedule.name = name, error = %error, "Periodic work `{name}` failed: {error:#}");
     }
     if let Err(error) = schedules::finished(&pool, &name).await {

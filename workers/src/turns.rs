@@ -9,6 +9,7 @@ use std::{
     convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Instant,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -28,13 +29,13 @@ pub(crate) struct Turned(Mutex<Option<(Claimed, Report)>>);
 
 /// The handler: carries out what is due for one saga.
 pub(crate) async fn take_turn(turn: Turn, engine: Data<Engine>) -> Result<Turned, Infallible> {
-    let span = tracing::info_span!(
-        "turn",
-        saga.id = %turn.claimed.saga_id(),
-        saga.definition = turn.claimed.definition(),
-        step.name = turn.claimed.step(),
-    );
+    let begun = Instant::now();
+    let (definition, step) = (turn.claimed.definition().to_owned(), turn.claimed.step().unwrap_or_default());
+    let span =
+        tracing::info_span!("turn", saga.id = %turn.claimed.saga_id(), saga.definition = definition, step.name = step);
     let executed = engine.execute(turn.claimed).instrument(span).await;
+    let labels = [("definition", definition), ("step", step)];
+    metrics::histogram!("showrunner_turn_seconds", &labels).record(begun.elapsed());
     Ok(Turned(Mutex::new(Some(executed))))
 }
 
@@ -96,7 +97,8 @@ impl Settle {
         match self.engine.settle(claimed, report).await {
             Settled::Continue(claimed) if self.stopping.is_cancelled() => self.hand_back(claimed).await,
             Settled::Continue(claimed) => self.queue.push(Turn { claimed, slot }),
-            Settled::Released | Settled::Superseded => {}
+            Settled::Released => {}
+            Settled::Superseded => metrics::counter!("showrunner_claims_superseded_total").increment(1),
         }
     }
 

@@ -11,6 +11,7 @@
 //! To add a protocol: one file, and one line in [`PROTOCOLS`].
 
 mod http;
+mod measured;
 pub mod outcomes;
 pub mod requests;
 pub mod signature;
@@ -171,7 +172,7 @@ pub const PROTOCOLS: &[(&str, Build)] = &[(stripe::PROTOCOL, stripe::build)];
 /// See [`BuildError`].
 pub fn build(settings: &GatewaySettings) -> Result<Arc<dyn Gateway>, BuildError> {
     match PROTOCOLS.iter().find(|(protocol, _)| *protocol == settings.protocol) {
-        Some((_, build)) => build(settings),
+        Some((_, build)) => Ok(measured::measured(build(settings)?)),
         None => Err(BuildError::UnknownProtocol {
             gateway: settings.name.clone(),
             protocol: settings.protocol.clone(),

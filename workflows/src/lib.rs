@@ -33,4 +33,7 @@ pub mod search;
 pub mod seat_cache;
 pub mod settings;
 
+mod measure;
 mod spawned;
+
+pub use measure::measure;

@@ -227,13 +227,17 @@ impl SeatCache {
         F: Future<Output = Result<T, redis::RedisError>>,
     {
         let inner = self.0.as_ref().ok_or(SeatCacheError::Away)?;
+        let count = |outcome| metrics::counter!("showrunner_seat_cache_calls_total", "outcome" => outcome).increment(1);
         if !inner.breaker.admits(tokio::time::Instant::now()) {
+            count("away");
             return Err(SeatCacheError::Away);
         }
-        let answer = match tokio::time::timeout(CALL_TIMEOUT, call(inner.connection.clone())).await {
-            Ok(answer) => answer.map_err(SeatCacheError::Failed),
-            Err(_) => Err(SeatCacheError::Slow),
+        let (answer, outcome) = match tokio::time::timeout(CALL_TIMEOUT, call(inner.connection.clone())).await {
+            Ok(Ok(answer)) => (Ok(answer), "answered"),
+            Ok(Err(error)) => (Err(SeatCacheError::Failed(error)), "failed"),
+            Err(_) => (Err(SeatCacheError::Slow), "slow"),
         };
+        count(outcome);
         inner.breaker.record(answer.is_ok(), tokio::time::Instant::now());
         answer
     }

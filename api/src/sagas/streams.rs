@@ -1,7 +1,6 @@
 //! What server-sent events have in common: how many there are at once, how often they look, when they end.
 
 use crate::{
-    metric_names,
     problem::{Problem, kinds},
     state::ApiState,
 };
@@ -33,7 +32,7 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Option<&str> {
 /// 503 when there are as many.
 pub(super) fn admit(state: &ApiState) -> Result<OwnedSemaphorePermit, Problem> {
     Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
-        metrics::counter!(metric_names::REQUESTS_SHED).increment(1);
+        metrics::counter!("showrunner_http_requests_shed_total").increment(1);
         Problem::new(&kinds::OVERLOADED, "Too many streams are open.").retry_after(5)
     })
 }

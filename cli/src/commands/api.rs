@@ -13,14 +13,15 @@ use workflows::{
     payments::Webhooks,
 };
 
-use crate::{commands::migrate, config::Config, health, listening, output, stack::Stack, stopping, tls};
+use crate::{commands::migrate, config::Config, listening, measuring, output, stack::Stack, stopping, tls};
 
 /// Serves the API until it is told to stop; then answers what it has begun.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let stopping = stopping::on_signals()?;
     let tls = tls::load(&config.security)?;
-    let metrics = health::install_metrics()?;
+    let metrics = measuring::install()?;
     let stack = Stack::build(config).await?;
+    let _measuring = measuring::keep(metrics.clone(), &stack);
     migrate::definitions(&stack.engine, config.worker.demo_actions).await?;
     let listener = listen(config)?;
     let scheme = if tls.is_some() { "https" } else { "http" };

@@ -4,7 +4,7 @@ use crate::{
     arguments::ChildArguments,
     commands::migrate,
     config::Config,
-    health,
+    health, measuring,
     stack::{self, Stack},
     stopping,
 };
@@ -15,8 +15,9 @@ pub(crate) async fn run(config: &Config, arguments: &ChildArguments) -> anyhow::
     if arguments.with_parent {
         stopping::with_parent(&stopping);
     }
-    let metrics = health::install_metrics()?;
+    let metrics = measuring::install()?;
     let stack = Stack::build(config).await?;
+    let _measuring = measuring::keep(metrics.clone(), &stack);
     migrate::definitions(&stack.engine, config.worker.demo_actions).await?;
     let health = match config.worker.listen {
         Some(address) => Some(health::serve(address, stack.engine.pool().clone(), metrics, stopping.clone()).await?),

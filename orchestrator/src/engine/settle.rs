@@ -33,6 +33,7 @@ impl<S: Store> Engine<S> {
         match outcome {
             Outcome::Moved { run, next, .. } => {
                 claimed.run = run;
+                claimed.run.count_when_finished();
                 if matches!(next, Next::Run(_) | Next::Probe(_)) && claimed.steps < STEPS_PER_CLAIM_MAX {
                     return Settled::Continue(claimed);
                 }

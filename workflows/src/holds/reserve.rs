@@ -148,6 +148,7 @@ impl Holds {
                         holds.hold_best(&request, *count, section.as_deref()).await?
                     }
                 };
+                metrics::counter!("showrunner_reserves_total", "outcome" => outcome.name()).increment(1);
                 match outcome {
                     Outcome::Reserved(reserved) => return Ok(reserved),
                     Outcome::Unavailable(seats) => return Err(ReserveError::SeatsUnavailable(seats)),

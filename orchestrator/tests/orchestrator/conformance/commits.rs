@@ -112,6 +112,7 @@ pub(crate) async fn a_move_that_is_refused_does_not_take_others_with_it<G: Groun
 struct Moody;
 #[async_trait]
 impl<S: Store> Work<S> for Moody {
+    const NAME: &'static str = "moody";
     type Item = &'static str;
     type Answer = &'static str;
     async fn apply(&self, tx: &mut S::Tx, items: &[Arc<&'static str>]) -> Result<Vec<&'static str>, sqlx::Error> {

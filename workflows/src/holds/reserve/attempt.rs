@@ -25,6 +25,17 @@ pub(super) enum Outcome {
     TokenRaced,
 }
 
+impl Outcome {
+    /// As a metric's label.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Reserved(_) => "reserved",
+            Self::Unavailable(_) => "unavailable",
+            Self::TokenRaced => "raced",
+        }
+    }
+}
+
 /// What a transaction has done, and what Redis has to know of it.
 pub(super) struct Done {
     pub(super) reserved: Reserved,

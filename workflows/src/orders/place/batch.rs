@@ -34,6 +34,7 @@ pub(super) struct Placements {
 
 #[async_trait]
 impl Work for Placements {
+    const NAME: &'static str = "orders";
     type Item = Ready;
     type Answer = Result<Placed, PlaceError>;
 
