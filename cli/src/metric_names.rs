@@ -1,5 +1,6 @@
 //! Every metric that there is: the one list of their names. What is measured names its metric where it measures; a
-//! test (`cli/tests/cli/metrics.rs`) compares this list with all that is measured and with `docs/metrics.md`.
+//! test (`cli/tests/cli/metrics.rs`) compares this list with all that is measured, with `dashboards/grafana/` and with
+//! `docs/metrics.md`.
 
 use metrics::Unit;
 

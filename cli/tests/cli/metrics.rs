@@ -1,4 +1,4 @@
-//! The list of metrics, what is measured, and what is told of it: each is what the others say.
+//! The list of metrics, what is measured, what is told of it, and what Grafana draws: each is what the others say.
 
 use std::{
     collections::BTreeSet,
@@ -14,6 +14,7 @@ use super::{
     sources::{Source, root, with_extensions},
 };
 
+mod dashboards;
 #[path = "../../src/metric_names.rs"]
 mod metric_names;
 
