@@ -16,7 +16,7 @@ impl Engine {
 
         let live = State::ALL.into_iter().filter(|state| !state.is_finished()).map(|state| state.as_str().to_owned());
         let sagas = sqlx::query!(
-            r#"select state as "state!", (select count(*)::float8 from engine.sagas s where s.state = live.state) as "sagas!"
+            r#"select state as "state!", (select count(*)::float8 from engine.sagas s where s.state = live.state and s.state <> 'completed') as "sagas!"
                from unnest($1::text[]) as live (state)"#,
             &live.collect::<Vec<_>>(),
         )

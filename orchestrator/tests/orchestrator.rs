@@ -15,6 +15,8 @@ mod ground;
 mod history;
 #[path = "orchestrator/journals.rs"]
 mod journals;
+#[path = "orchestrator/lists.rs"]
+mod lists;
 #[path = "orchestrator/postgres.rs"]
 mod postgres;
 #[path = "orchestrator/world.rs"]
