@@ -149,8 +149,11 @@ async fn start_many<T: Tx + ?Sized>(tx: &mut T, prepared: &[&Prepared]) -> Resul
     for (one, holder) in prepared.iter().zip(holders) {
         // expired between two statements: the same again finds the key free
         let holder = holder.ok_or_else(|| sqlx::Error::Protocol("a start's key has just expired".into()))?;
-        answers.push(if holder.saga_id == one.saga_id {
+        if holder.is_new && holder.saga_id == one.saga_id {
             fresh.push(*one);
+        }
+        answers.push(if holder.saga_id == one.saga_id {
+            // also where it was there: the answer to its COMMIT was lost
             Started::New(holder.saga_id)
         } else if holder.digest == one.digest {
             Started::Known(holder.saga_id)

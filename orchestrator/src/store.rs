@@ -93,8 +93,8 @@ pub trait Tx: Send {
 
     /// Takes start keys that are free, and tells who holds each: none where it has just expired. And the store's time.
     async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<(Vec<Option<KeyHolder>>, Moment)>;
-    /// Creates the projections and wake-ups of new sagas, each with its priority. Doing it again does nothing: the
-    /// saga may have gone on meanwhile, and may not need a wake-up any more.
+    /// Creates the journals, projections and wake-ups of new sagas, each with its priority. Their keys were taken in
+    /// this transaction, so that nobody else creates them.
     async fn create(&mut self, appends: &[Append], priorities: &[i16]) -> Stored<()>;
 
     /// Has `parent` told of the end of `child`, unless that has come already: then it answers true.
@@ -180,6 +180,8 @@ pub struct KeyHolder {
     pub saga_id: SagaId,
     /// Of what was started with it.
     pub digest: String,
+    /// It has taken the key with this very call.
+    pub is_new: bool,
 }
 
 /// A saga that waits for another one's end.

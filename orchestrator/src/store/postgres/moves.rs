@@ -39,8 +39,7 @@ pub(super) async fn insert_entries(tx: &mut PgConnection, appends: &[Append]) ->
     sqlx::query!(
         "insert into engine.journal (saga_id, seq, at, kind, step, attempt, entry, move_id)
          select * from unnest($1::uuid[], $2::int8[], $3::timestamptz[], $4::text[], $5::text[], $6::int4[],
-                              $7::jsonb[], $8::uuid[])
-         on conflict (saga_id, seq) do nothing",
+                              $7::jsonb[], $8::uuid[])",
         &saga_ids,
         &seqs,
         &ats,
@@ -52,16 +51,18 @@ pub(super) async fn insert_entries(tx: &mut PgConnection, appends: &[Append]) ->
     )
     .execute(tx)
     .await
-    .and_then(|done| expect_rows(done.rows_affected(), seqs.len(), appends))
+    .map_err(seq_taken)?;
+    Ok(())
 }
 
-/// Fewer rows than entries means that a `seq` was taken, except where a start is written again.
-fn expect_rows(written: u64, wanted: usize, appends: &[Append]) -> Stored<()> {
-    let again = appends.iter().all(|append| append.run.seq == 1);
-    if usize::try_from(written).is_ok_and(|written| written == wanted) || again {
-        return Ok(());
+/// The same again finds what the other has written.
+fn seq_taken(error: sqlx::Error) -> sqlx::Error {
+    match error.as_database_error() {
+        Some(refused) if refused.is_unique_violation() => {
+            sqlx::Error::Protocol("a seq was taken while its saga's wake-up was locked".into())
+        }
+        _ => error,
     }
-    Err(sqlx::Error::Protocol("a seq was taken while its saga's wake-up was locked".into()))
 }
 
 async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Stored<()> {

@@ -32,14 +32,21 @@ pub(super) async fn take_keys(tx: &mut PgConnection, keys: &[StartKey]) -> Store
         None => super::now(&mut *tx).await?,
     };
     let name = |one: &StartKey| (one.owner.clone(), one.key.clone());
-    let holder = |saga_id, digest| KeyHolder { saga_id: SagaId(saga_id), digest };
+    let holder = |saga_id, digest| KeyHolder { saga_id: SagaId(saga_id), digest, is_new: true };
     let mut holders: HashMap<_, _> =
         rows.into_iter().map(|row| ((row.owner, row.key), holder(row.saga_id, row.digest))).collect();
     let others: Vec<_> = keys.iter().filter(|one| !holders.contains_key(&name(one))).collect();
     if !others.is_empty() {
         holders.extend(held(tx, &others).await?);
     }
-    Ok((keys.iter().map(|one| holders.get(&name(one)).cloned()).collect(), now))
+    let tell = |one: &StartKey| {
+        let holder = holders.get_mut(&name(one))?;
+        let told = holder.clone();
+        // whoever asks for the same one after this finds it taken
+        holder.is_new = false;
+        Some(told)
+    };
+    Ok((keys.iter().map(tell).collect(), now))
 }
 
 /// Who holds keys that were taken before.
@@ -53,7 +60,7 @@ async fn held(tx: &mut PgConnection, keys: &[&StartKey]) -> Stored<HashMap<(Stri
     )
     .fetch_all(tx)
     .await?;
-    let holder = |saga_id, digest| KeyHolder { saga_id: SagaId(saga_id), digest };
+    let holder = |saga_id, digest| KeyHolder { saga_id: SagaId(saga_id), digest, is_new: false };
     Ok(rows.into_iter().map(|row| ((row.owner, row.key), holder(row.saga_id, row.digest))).collect())
 }
 
@@ -73,7 +80,6 @@ pub(super) async fn create(tx: &mut PgConnection, appends: &[Append], priorities
                          $8::uuid[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
                   as s (saga_id, definition, version, step, waiting_on, priority, tags, parent_id, starts_at,
                         deadline_at, created_at)
-             on conflict (saga_id) do nothing
              returning saga_id, priority, starts_at)
          insert into engine.ready (saga_id, priority, wake_at) select saga_id, priority, starts_at from created",
         &runs().map(|run| run.saga_id.0).collect::<Vec<_>>(),

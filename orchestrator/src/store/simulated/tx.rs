@@ -15,7 +15,10 @@ use crate::{
 use async_trait::async_trait;
 use chrono::DateTime;
 use serde_json::Value;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, btree_map},
+    sync::Arc,
+};
 use uuid::Uuid;
 
 /// See the module.
@@ -134,9 +137,7 @@ impl<B: Business> SimulatedTx<B> {
     fn write_start(&mut self, append: &Append, priority: i16) -> Stored<()> {
         let saga_id = append.run.saga_id;
         if self.data.sagas.contains_key(&saga_id) {
-            // its own start, found done
-            self.store.unknown().is_seen(append.move_id);
-            return Ok(());
+            return Err(sqlx::Error::Protocol(format!("{saga_id} is there already")));
         }
         let mut row = SagaRow { state: State::Running, seq: 1, priority, journal: Vec::new() };
         self.write_entries(append, &mut row)?;
@@ -233,9 +234,18 @@ impl<B: Business> Tx for SimulatedTx<B> {
     async fn take_keys(&mut self, keys: &[StartKey]) -> Stored<(Vec<Option<KeyHolder>>, Moment)> {
         self.call().await?;
         let take = |one: &StartKey| {
-            let holder = KeyHolder { saga_id: one.saga_id, digest: one.digest.clone() };
             let name = (one.owner.clone(), one.key.clone());
-            Some(self.data.keys.entry(name).or_insert(holder).clone())
+            let holder = KeyHolder { saga_id: one.saga_id, digest: one.digest.clone(), is_new: false };
+            Some(match self.data.keys.entry(name) {
+                btree_map::Entry::Occupied(taken) => {
+                    if taken.get().saga_id == one.saga_id {
+                        // its own start, found done
+                        self.store.unknown().is_seen(one.saga_id.0);
+                    }
+                    taken.get().clone()
+                }
+                btree_map::Entry::Vacant(free) => KeyHolder { is_new: true, ..free.insert(holder).clone() },
+            })
         };
         let holders = keys.iter().map(take).collect();
         Ok((holders, self.time()))

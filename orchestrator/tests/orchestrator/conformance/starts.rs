@@ -1,6 +1,6 @@
 //! What comes before a saga: keys, first moves, definitions, hints; asked of the store itself.
 
-use super::bench::{Bench, LEASE_SECS, moves, noted, soon, started, succeeded, then};
+use super::bench::{Bench, LEASE_SECS, moves, noted, passes, soon, started, succeeded, then};
 use crate::{
     ground::{Ground, PATIENCE},
     world::{World, waiter},
@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use orchestrator::{
     SagaId, Store,
     saga::State,
-    store::{Append, KeyHolder, Schedule, StartKey, Tx},
+    store::{KeyHolder, Schedule, StartKey, Tx},
 };
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -23,7 +23,7 @@ fn key(owner: &str, key: &str, saga_id: SagaId) -> StartKey {
 async fn holders<T: Tx + ?Sized>(tx: &mut T, keys: &[StartKey]) -> Vec<SagaId> {
     let (holders, _) = tx.take_keys(keys).await.unwrap();
     let saga = |holder: Option<KeyHolder>| {
-        let KeyHolder { saga_id, digest } = holder.unwrap();
+        let KeyHolder { saga_id, digest, .. } = holder.unwrap();
         assert_eq!(digest, saga_id.to_string(), "the digest is the holder's");
         saga_id
     };
@@ -46,6 +46,9 @@ pub(crate) async fn a_key_is_the_first_one_s_that_takes_it<G: Ground>() {
     let mut tx = bench.begin().await;
     assert_eq!(holders(&mut *tx, &[key("m", "k", c)]).await, [e]);
     assert_eq!(holders(&mut *tx, &[]).await, []);
+    // whoever takes it again is told that it has had it
+    let (taken, _) = tx.take_keys(&[key("z", "k", a), key("q", "k", a), key("q", "k", a)]).await.unwrap();
+    assert_eq!(taken.into_iter().map(|holder| holder.unwrap().is_new).collect::<Vec<_>>(), [false, true, false]);
 }
 
 /// One takes a key while another has it in an open transaction, which then ends as it is told.
@@ -88,16 +91,20 @@ pub(crate) async fn a_saga_begins_once<G: Ground>() {
     assert_eq!((row.priority, row.wake_at, row.token, row.claims), (3, Some(now + TimeDelta::hours(1)), None, 0));
     assert_eq!((row.lease_until, bench.wake_up(other).await.unwrap().priority), (None, -3));
 
-    // one is claimed and goes on, the other ends; then both starts are written again, beside a new one
+    // one is claimed and goes on, the other ends; to create them again is refused whole
     let token = bench.claim().await.unwrap().token;
     let on = then(&second, State::Running, vec![noted(json!(1))], Schedule::Keep);
     bench.write(&on).await.unwrap();
     bench.write(&then(&first, State::Completed, vec![succeeded()], Schedule::Rest)).await.unwrap();
     let (row, third) = (bench.wake_up(other).await, started(now));
-    let again = |start: &Append| Append { at: start.at + TimeDelta::hours(2), ..start.clone() };
-    bench.create(&[(again(&first), 1), (third.clone(), 1), (again(&second), 1)]).await;
+    let mut tx = bench.begin().await;
+    let again = tx.create(&[third.clone(), second.clone()], &[1, 1]).await;
+    assert!(passes(&again), "whoever looks again finds it there: {again:?}");
+    drop(tx);
     assert_eq!((bench.wake_up(one).await, bench.wake_up(other).await), (None, row));
+    assert_eq!(bench.wake_up(third.run.saga_id).await, None);
     assert_eq!(bench.wake_up(other).await.unwrap().token, Some(token));
+    bench.create(&[(third.clone(), 1)]).await;
     let journal = bench.journal(other).await;
     assert_eq!((moves(&journal), journal[0].0.at), (vec![second.move_id, on.move_id], now));
     assert_eq!(bench.claim().await.unwrap().saga_id, third.run.saga_id);
