@@ -56,6 +56,8 @@ impl Judge<'_> {
             }
             Err(Halt::Transient { failure, after }) => vec![self.failed(failure, after)],
             Err(Halt::Permanent(failure)) => vec![self.refused(failure)],
+            // the other side is asked at least once, whatever the policy has left
+            Err(Halt::InDoubt(failure)) if self.can_ask() => vec![self.doubt(failure)],
             Err(Halt::InDoubt(failure)) => self.in_doubt(failure),
             Err(Halt::Wait(wait)) if wait.signal_name().is_none() && wait.until.is_none() => {
                 vec![self.refused(Failure::new("endless-wait", "it waits for neither a signal nor a time"))]
@@ -122,15 +124,27 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether the other side can be asked what became of this attempt.
+    fn can_ask(&self) -> bool {
+        self.due.lane == Lane::Forward && self.step().probe.is_some()
+    }
+
+    fn doubt(&self, failure: Failure) -> Entry {
+        let probe_at = self.later(self.lane_run().failures + 1, None);
+        Entry::InDoubt {
+            step: self.step().step.clone(),
+            lane: self.due.lane,
+            attempt: self.due.attempt,
+            failure,
+            probe_at,
+        }
+    }
+
     /// Doubt is kept until the policy is used up; then the compensation settles it, or a person.
     fn in_doubt(&self, failure: Failure) -> Vec<Entry> {
-        let step = self.step().step.clone();
-        let (lane, attempt) = (self.due.lane, self.due.attempt);
-        let made = self.lane_run().failures + 1;
-        let probe_at = self.later(made, None);
-        let mut entries =
-            vec![Entry::InDoubt { step: step.clone(), lane, attempt, failure: failure.clone(), probe_at }];
-        if !self.retry().allows(made) {
+        let (step, lane) = (self.step().step.clone(), self.due.lane);
+        let mut entries = vec![self.doubt(failure.clone())];
+        if !self.retry().allows(self.lane_run().failures + 1) {
             let pivot = self.definition.pivot();
             let reversible = lane == Lane::Forward
                 && pivot != Some(self.due.step)

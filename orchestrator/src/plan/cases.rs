@@ -145,6 +145,28 @@ fn doubt_asks_first_and_only_then_tries_again_or_goes_on() {
 }
 
 #[test]
+fn the_last_attempt_s_doubt_is_asked_about_too() {
+    for executed in [true, false] {
+        let mut stage = booking();
+        stage.calls("hold", &done());
+        for seconds in [1, 2] {
+            stage.calls("pay", &later());
+            stage.pass(seconds);
+        }
+        stage.calls("pay", &doubt());
+        assert!(!stage.is(State::Compensating), "it may have been paid");
+        stage.pass(4);
+        if executed {
+            stage.asks("pay", &Ok(Probed::Executed(json!({ "charge": 1 }))));
+            stage.due("commit", Lane::Forward);
+        } else {
+            stage.asks("pay", &Ok(Probed::NotExecuted));
+            assert!(stage.is(State::Compensating));
+        }
+    }
+}
+
+#[test]
 fn a_probe_that_cannot_tell_keeps_the_doubt_until_the_compensation_settles_it() {
     let parked = Halt::Parked { after: Duration::ZERO, reason: "a breaker".to_owned() };
     for unclear in [Halt::in_doubt("x", "x"), Halt::transient("x", "x"), Halt::permanent("x", "x"), parked] {
