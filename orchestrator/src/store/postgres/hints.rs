@@ -10,7 +10,14 @@ use sqlx::{
 const CHANNEL: &str = "engine_wake";
 
 pub(super) async fn announce(pool: &PgPool) -> Stored<()> {
-    sqlx::query!("select pg_notify($1, '')", CHANNEL).execute(pool).await.map(drop)
+    // its COMMIT need not be on disk before others hear of it: a hint may be lost
+    sqlx::query!(
+        "select set_config('synchronous_commit', 'off', true) as off, pg_notify($1, '')::text as told",
+        CHANNEL
+    )
+    .fetch_one(pool)
+    .await
+    .map(drop)
 }
 
 pub(super) async fn listen(pool: &PgPool, hint: &(dyn Fn() + Send + Sync)) -> Stored<()> {
