@@ -31,8 +31,8 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How many steps one claim runs before others get a turn.
-pub const STEPS_PER_CLAIM_MAX: u32 = 64;
+/// How many moves one claim makes before others get a turn.
+pub const MOVES_PER_CLAIM_MAX: u32 = 64;
 
 /// How many local steps that follow each other share a transaction, unless the settings say otherwise.
 pub const LOCAL_STEPS_MAX: u32 = 8;
@@ -97,7 +97,7 @@ pub struct Claimed {
     pub(crate) known: Arc<Known>,
     pub(crate) token: i64,
     pub(crate) claims: i32,
-    pub(crate) steps: u32,
+    pub(crate) moves: u32,
     hold: Arc<Hold>,
 }
 

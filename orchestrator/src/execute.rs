@@ -123,6 +123,10 @@ impl<S: Store> Engine<S> {
             Ok(input) => input,
             Err(error) => return What::Probed { due, found: Err(Halt::permanent("invalid-input", error.to_string())) },
         };
+        if !self.still_holds(claimed).await {
+            claimed.lose();
+            return What::Decide;
+        }
         let notebook = JournalNotebook::new(self, claimed, due);
         let found = self.guarded(&call, step.timeout, probe.probe(&call, &notebook, input)).await;
         notebook.give_back(claimed);
@@ -257,7 +261,7 @@ pub(crate) fn local_step<S: Store>(
 }
 
 /// The registered name and the timeout of one half of a step.
-fn half(step: &Step, lane: Lane) -> (&str, Duration) {
+pub(crate) fn half(step: &Step, lane: Lane) -> (&str, Duration) {
     match (lane, &step.compensation) {
         (Lane::Compensation, Some(compensation)) => (&compensation.action, compensation.timeout),
         _ => (&step.action, step.timeout),

@@ -222,12 +222,13 @@ impl<S: Store> Moves<S> {
             going.clear();
             for (index, step) in steps {
                 let Some(answer) = answers[index].take() else { continue };
-                // where it waits for another saga it goes no further here
-                if !matches!(answer, Err(Halt::Wait(_))) {
-                    going.push(index);
+                // the saga that it waits for has to be prepared outside of any transaction: a turn of its own does that
+                if matches!(&answer, Err(Halt::Wait(wait)) if wait.child.is_some()) {
+                    continue;
                 }
                 let begun = std::mem::replace(&mut making[index], Err(Outcome::Superseded));
                 making[index] = begun.and_then(|making| decider.go_on(moves[index], making, step.due, answer));
+                going.push(index);
             }
         }
         Ok(making)

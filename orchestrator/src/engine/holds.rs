@@ -31,7 +31,7 @@ const PUT_OFF: Duration = Duration::from_secs(30);
 pub(super) struct Hold {
     lost: AtomicBool,
     /// It may be what takes its workers down.
-    suspect: bool,
+    suspect: AtomicBool,
     /// Until when it was last extended, by this machine's steady clock and with what asking took as margin.
     until: Mutex<Instant>,
 }
@@ -43,6 +43,11 @@ impl Hold {
 
     fn extend(&self, until: Instant) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// An answer came: it was not what took its workers down.
+    pub(super) fn is_cleared(&self) {
+        self.suspect.store(false, Ordering::Release);
     }
 
     pub(super) fn is_lost(&self) -> bool {
@@ -72,7 +77,7 @@ impl Holds {
 
     fn add(&self, claim: &Claim, until: Instant) -> Arc<Hold> {
         let (lost, until) = (AtomicBool::new(false), Mutex::new(until));
-        let hold = Arc::new(Hold { lost, suspect: is_suspect(claim), until });
+        let hold = Arc::new(Hold { lost, suspect: AtomicBool::new(is_suspect(claim)), until });
         let entry = Entry { token: claim.token, hold: Arc::downgrade(&hold) };
         let before = self.entries().insert(claim.saga_id, entry);
         // a claim follows another in this process only when the other's lease has ended
@@ -99,7 +104,7 @@ impl Holds {
     /// Takes those that are run together: everything but suspects, and one of these unless one is held already. A
     /// suspect that is none must not go down with one that is.
     fn apart(&self, claims: Vec<Claim>) -> (Vec<Claim>, Vec<Claim>) {
-        let held = |entry: &Entry| entry.hold.upgrade().is_some_and(|hold| hold.suspect);
+        let held = |entry: &Entry| entry.hold.upgrade().is_some_and(|hold| hold.suspect.load(Ordering::Acquire));
         let mut taken = claims.iter().any(is_suspect) && self.entries().values().any(held);
         claims.into_iter().partition(|claim| !is_suspect(claim) || !std::mem::replace(&mut taken, true))
     }
@@ -146,7 +151,7 @@ impl<S: Store> Engine<S> {
                         known,
                         token: row.token,
                         claims: row.claims,
-                        steps: 0,
+                        moves: 0,
                         hold,
                     });
                 }

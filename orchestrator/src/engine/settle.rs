@@ -1,6 +1,6 @@
 //! Recording what attempts came to, through the committer, until it is known what became of each move.
 
-use super::{Claimed, Engine, STEPS_PER_CLAIM_MAX, Settled};
+use super::{Claimed, Engine, MOVES_PER_CLAIM_MAX, Settled};
 use crate::{
     action::{Failure, Halt},
     catalog::Known,
@@ -24,7 +24,7 @@ impl<S: Store> Engine<S> {
         if report.superseded {
             return self.superseded(&claimed);
         }
-        claimed.steps += 1;
+        claimed.moves += 1;
         let mut outcome = self.commit_report(report, &claimed).await;
         if let Outcome::WantsChild(due, wait) = outcome {
             let report = self.waits(&claimed.run, due, wait).await;
@@ -33,8 +33,9 @@ impl<S: Store> Engine<S> {
         match outcome {
             Outcome::Moved { run, next, .. } => {
                 claimed.run = run;
+                claimed.hold.is_cleared();
                 claimed.run.count_when_finished();
-                if matches!(next, Next::Run(_) | Next::Probe(_)) && claimed.steps < STEPS_PER_CLAIM_MAX {
+                if matches!(next, Next::Run(_) | Next::Probe(_)) && claimed.moves < MOVES_PER_CLAIM_MAX {
                     return Settled::Continue(claimed);
                 }
                 self.let_go(&claimed);
@@ -57,8 +58,10 @@ impl<S: Store> Engine<S> {
 
     async fn commit_report(&self, report: Report<S>, claimed: &Claimed) -> Outcome {
         let of = self.move_of(&claimed.run, claimed.token, &claimed.known, report.what);
-        let may_continue = claimed.steps < STEPS_PER_CLAIM_MAX;
-        self.commit(Move { child: report.child, may_continue, ..of }, claimed).await
+        let may_continue = claimed.moves < MOVES_PER_CLAIM_MAX;
+        // after a death every step is alone: what killed the worker must not take those before it back
+        let alone = claimed.claims > 1;
+        self.commit(Move { child: report.child, may_continue, alone, ..of }, claimed).await
     }
 
     /// Submits a move until its fate is known or the claim is lost.

@@ -65,7 +65,7 @@ impl Decider<'_> {
         Ok(making)
     }
 
-    /// The same move goes on with the answer of the next local step, where that can be recorded here.
+    /// The same move goes on with the answer of the next local step.
     ///
     /// # Errors
     /// As [`Decider::begin`].
@@ -76,10 +76,6 @@ impl Decider<'_> {
         due: Due,
         answer: Answer<Value>,
     ) -> Result<Making, Outcome> {
-        // the saga that it waits for has to be prepared outside of any transaction: a turn of its own does that
-        if matches!(&answer, Err(Halt::Wait(wait)) if wait.child.is_some()) {
-            return Ok(making);
-        }
         let definition = &of.known.definition;
         let judge = Judge { definition, run: &making.run, due, now: self.now, chance: self.chance };
         let entries = judge.answered(answer);
@@ -135,6 +131,18 @@ impl Decider<'_> {
         run.seq == of.run.seq && plan::plan(&of.known.definition, run, self.now) == Next::Run(due)
     }
 
+    /// Whether another worker has recorded something of the same half of the step meanwhile: a claim may have been read
+    /// just before its last holder's move.
+    fn is_overtaken<S: Store>(of: &Move<S>, run: &Run, due: Due) -> bool {
+        let name = &of.known.definition.steps[due.step].step;
+        let standing = |run: &Run| {
+            let step = run.step(name);
+            let lane = step.lane(due.lane);
+            (lane.attempt, lane.failures, lane.phase.clone())
+        };
+        run.seq != of.run.seq && standing(run) != standing(&of.run)
+    }
+
     fn made<S: Store>(&self, of: &Move<S>, run: &Run, answer: Option<Answer<Value>>) -> Made {
         let definition = &of.known.definition;
         let judge = |due: Due| Judge { definition, run, due, now: self.now, chance: self.chance };
@@ -154,6 +162,9 @@ impl Decider<'_> {
                 attempt: due.attempt,
                 note: storable(note.clone()),
             }],
+            What::Answered { due, .. } | What::Probed { due, .. } if Self::is_overtaken(of, run, *due) => {
+                return Made::NotDue;
+            }
             What::Answered { due, answer } => judge(*due).answered(answer.clone()),
             What::Probed { due, found } => judge(*due).probed(found.clone()),
             What::Local { due, .. } => match answer {

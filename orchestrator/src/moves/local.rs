@@ -3,7 +3,7 @@
 use super::{Move, What, decide::Decider, standing::Standing};
 use crate::{
     action::{Answer, AnyLocal, Call, Halt},
-    execute::LocalStep,
+    execute::{LocalStep, half},
     store::{ReadError, Store, Tx},
     watch::Watch,
 };
@@ -37,7 +37,7 @@ pub(super) async fn answers<S: Store>(
         if let (What::Local { due: at, call, input, action }, Ok(Standing::Held(run))) = (&of.what, standing)
             && decider.still_due(of, run, *at)
         {
-            let timeout = of.known.definition.steps[at.step].timeout;
+            let (_, timeout) = half(&of.known.definition.steps[at.step], at.lane);
             due.push(Due { index, action, call, input, timeout });
         }
     }
@@ -109,9 +109,11 @@ async fn run_set<S: Store>(
     let calls: Vec<_> = due.iter().map(|one| (one.call, one.input)).collect();
     let timeout = due.iter().map(|one| one.timeout).max().unwrap_or_default();
     tx.save().await?;
-    let _watching = due.first().map(|one| watch.begin(one.call, timeout));
+    let watching: Vec<_> = due.iter().map(|one| watch.begin(one.call, timeout)).collect();
     let running = AssertUnwindSafe(action.run_set(tx, &calls)).catch_unwind();
-    match tokio::time::timeout(timeout, running).await {
+    let ran = tokio::time::timeout(timeout, running).await;
+    drop(watching);
+    match ran {
         Ok(Ok(Ok(answers))) if answers.len() == due.len() => {
             tx.keep().await?;
             Ok(Some(answers))
@@ -131,9 +133,11 @@ async fn run_one<S: Store>(
     due: &Due<'_, S>,
 ) -> Result<Answer<Value>, sqlx::Error> {
     tx.save().await?;
-    let _watching = watch.begin(due.call, due.timeout);
+    let watching = watch.begin(due.call, due.timeout);
     let running = AssertUnwindSafe(action.run(tx, due.call, due.input.clone())).catch_unwind();
-    let answer = match tokio::time::timeout(due.timeout, running).await {
+    let ran = tokio::time::timeout(due.timeout, running).await;
+    drop(watching);
+    let answer = match ran {
         Ok(Ok(answer)) => answer,
         Ok(Err(_panic)) => Err(Halt::transient("panic", "the action panicked; see the log")),
         Err(_) => Err(Halt::transient("timeout", "the action took too long")),

@@ -29,14 +29,16 @@ use uuid::Uuid;
 /// on the first day of a week, and of a database, nothing is, and reading all of it seems to cost nothing.
 const BEGIN: &str = "begin; set local enable_seqscan = off";
 
-/// How long a claim waits for another one, or for the database.
+/// A claim, a renewal, and one that is handed back: none waits for another, nor for the pool.
+const CLAIMS_AT_ONCE: u32 = 3;
+/// How long they wait for the database.
 const ACQUIRE_MAX: Duration = Duration::from_secs(10);
 
 /// Production's store: a pool of connections to a database that has the schema.
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pool: PgPool,
-    /// Connected when something is claimed for the first time.
+    /// For single statements about claims, outside of any transaction; connected when there is the first.
     claims: PgPool,
 }
 
@@ -44,9 +46,12 @@ impl Postgres {
     /// On this pool; see [`crate::db::connect`].
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        // One of its own: a lease is renewed however busy the pool is.
+        // Its own: a lease is renewed however busy the pool is.
         let options = pool.connect_options().as_ref().clone().options([("enable_seqscan", "off")]);
-        let claims = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_MAX).connect_lazy_with(options);
+        let claims = PgPoolOptions::new()
+            .max_connections(CLAIMS_AT_ONCE)
+            .acquire_timeout(ACQUIRE_MAX)
+            .connect_lazy_with(options);
         Self { pool, claims }
     }
 
@@ -92,11 +97,9 @@ impl Store for Postgres {
 
     async fn journals(&self, sagas: &[SagaId]) -> Stored<(Journals, Moment)> {
         let wanted: Vec<_> = sagas.iter().map(|saga_id| (*saga_id, 0)).collect();
-        let mut tx = self.begin().await?;
-        let now = now(&mut tx).await?;
-        let journals = journal::journals_after(&mut tx, &wanted).await?;
-        tx.commit().await?;
-        Ok((journals, now))
+        let mut connection = self.claims.acquire().await?;
+        let now = now(&mut connection).await?;
+        Ok((journal::journals_after(&mut connection, &wanted).await?, now))
     }
 
     async fn definition(&self, name: &str, version: i32) -> Stored<Option<StoredDefinition>> {

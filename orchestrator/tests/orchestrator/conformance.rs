@@ -133,6 +133,7 @@ on_both_stores! {
     local {
         a_local_action_commits_with_its_entry_or_not_at_all,
         local_steps_that_follow_each_other_share_a_commit,
+        after_a_death_each_local_step_has_its_own_commit,
         what_one_of_them_comes_to_is_its_own,
         what_is_refused_of_one_does_not_take_those_before_along,
     }

@@ -2,12 +2,13 @@
 
 use crate::{
     acts::done,
+    ground::PATIENCE,
     world::{World, start},
 };
 use orchestrator::{Settled, Started, acts::Act, view::Filter};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_of_one_connection_does_not_wait_for_itself() {
@@ -142,7 +143,9 @@ async fn nothing_that_sagas_go_through_reads_a_whole_table() {
     // what a connection has counted is told when it ends
     let others = "select exists (select from pg_stat_activity
                                  where datname = current_database() and pid <> pg_backend_pid())";
+    let began = Instant::now();
     while sqlx::query_scalar(others).fetch_one(&mut other).await.unwrap() {
+        assert!(began.elapsed() < PATIENCE, "a connection stays");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let read: Vec<(String, i64, i64)> = sqlx::query_as(

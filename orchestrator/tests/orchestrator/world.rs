@@ -84,7 +84,12 @@ impl<G: Ground> World<G> {
 
     /// The same, with a transaction for each local step.
     pub(crate) fn step_by_step(&self) -> Engine<G::Store> {
-        engine_with::<G>(self.ground.store(), &self.script, EngineSettings { local_steps_max: 1, ..settings() })
+        self.with_local_steps(1)
+    }
+
+    /// The same, with a transaction for so many local steps.
+    pub(crate) fn with_local_steps(&self, local_steps_max: u32) -> Engine<G::Store> {
+        engine_with::<G>(self.ground.store(), &self.script, EngineSettings { local_steps_max, ..settings() })
     }
 
     /// A process on the same store that suffers what is ordered with [`Ground::lose`].

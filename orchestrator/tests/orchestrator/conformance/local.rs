@@ -2,9 +2,9 @@
 
 use crate::{
     ground::Ground,
-    world::{World, words},
+    world::{World, go_on, words},
 };
-use orchestrator::{Settled, Store, action::Halt};
+use orchestrator::{SagaId, Settled, Store, action::Halt};
 use serde_json::json;
 use std::collections::HashSet;
 
@@ -25,17 +25,38 @@ pub(crate) async fn a_local_action_commits_with_its_entry_or_not_at_all<G: Groun
 }
 
 pub(crate) async fn local_steps_that_follow_each_other_share_a_commit<G: Ground>() {
-    let world = World::<G>::on_new_ground().await;
-    let saga = world.start("local").await;
-    let claimed = world.claim(&world.engine, saga).await;
-    let (claimed, report) = world.engine.execute(claimed).await;
-    assert!(matches!(world.engine.settle(claimed, report).await, Settled::Released));
-    let view = world.view(saga).await;
-    assert_eq!(words(&view), ["started", "succeeded one", "succeeded two", "succeeded three", "completed"]);
+    for (local_steps_max, moves) in [(1, 3), (2, 2), (3, 1), (8, 1)] {
+        let world = World::<G>::on_new_ground().await;
+        let engine = world.with_local_steps(local_steps_max);
+        let saga = world.start("local").await;
+        let claimed = world.claim(&engine, saga).await;
+        assert!(matches!(go_on(&engine, claimed).await, Settled::Released));
+        let view = world.view(saga).await;
+        assert_eq!(words(&view), ["started", "succeeded one", "succeeded two", "succeeded three", "completed"]);
+        assert_eq!(moves_of(&world, saga).await, moves, "at most {local_steps_max} together");
+        assert_eq!((world.effects(saga).await, world.script.calls().len()), (3, 3));
+        world.all_is_well().await;
+    }
+}
+
+/// After its start.
+async fn moves_of<G: Ground>(world: &World<G>, saga: SagaId) -> usize {
     let (mut journals, _) = world.store().journals(&[saga]).await.unwrap();
     let moves: HashSet<_> = journals.remove(&saga).unwrap().unwrap().into_iter().map(|(_, of)| of).collect();
-    assert_eq!(moves.len(), 2, "its start, and one move");
-    assert_eq!((world.effects(saga).await, world.script.calls().len()), (3, 3));
+    moves.len() - 1
+}
+
+/// What killed the worker is found out by each step alone, and what was done before it stays done.
+pub(crate) async fn after_a_death_each_local_step_has_its_own_commit<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
+    let saga = world.start("local").await;
+    let dead = world.claim(&world.engine, saga).await;
+    world.end_leases().await;
+    let other = world.another();
+    let claimed = world.claim(&other, saga).await;
+    assert!(matches!(go_on(&other, claimed).await, Settled::Released));
+    assert_eq!(moves_of(&world, saga).await, 3);
+    drop(dead);
     world.all_is_well().await;
 }
 
