@@ -10,10 +10,15 @@
 //!
 //! To add a protocol: one file, and one line in [`PROTOCOLS`].
 
+mod answers;
 mod http;
 mod measured;
+mod minor_units;
 pub mod outcomes;
 pub mod requests;
+#[cfg(test)]
+mod scripted_server;
+mod settings;
 pub mod signature;
 pub mod stripe;
 pub mod webhooks;

@@ -1,6 +1,7 @@
 //! One HTTP call to a gateway, and how far it came. What matters about a call that failed is whether the gateway may
 //! have seen it.
 
+use super::answers::Failure;
 use super::outcomes::{Doubt, DoubtReason, NotExecuted, NotExecutedReason};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -125,6 +126,15 @@ impl From<CallError> for Doubt {
         match error {
             CallError::NotSent(not_executed) => not_executed.into(),
             CallError::Doubtful(doubt) => doubt,
+        }
+    }
+}
+
+impl<E> From<CallError> for Failure<E> {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotSent(not_executed) => Self::NotSent(not_executed),
+            CallError::Doubtful(doubt) => Self::Doubtful(doubt),
         }
     }
 }

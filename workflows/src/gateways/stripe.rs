@@ -11,23 +11,22 @@ mod objects;
 mod reading;
 mod webhook_events;
 
+use super::answers::{parse, unreadable};
 use super::outcomes::{
-    ChargeOutcome, Doubt, PrepareOutcome, ProbeOutcome, RefundOutcome, RefundProbeOutcome, Refusal, RefusalClass,
-    VoidOutcome,
+    ChargeOutcome, PrepareOutcome, ProbeOutcome, RefundOutcome, RefundProbeOutcome, Refusal, RefusalClass, VoidOutcome,
 };
 use super::requests::{AmountError, ChargeRequest, IdempotencyKey, Reference, RefundRequest};
 use super::webhooks::{WebhookError, WebhookEvent};
-use super::{BuildError, Capabilities, Gateway, GatewaySettings, http, signature};
+use super::{BuildError, Capabilities, Gateway, GatewaySettings, signature};
 use crate::money::Money;
 use async_trait::async_trait;
 use calls::{Calls, Failure};
 use chrono::{DateTime, Utc};
-use objects::{PaymentIntent, RefundList, RefundObject, parse};
+use objects::{PaymentIntent, RefundList, RefundObject};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The protocol's name in the configuration.
 pub const PROTOCOL: &str = "stripe";
@@ -45,26 +44,11 @@ struct Stripe {
 /// # Errors
 /// See [`BuildError`].
 pub fn build(settings: &GatewaySettings) -> Result<Arc<dyn Gateway>, BuildError> {
-    let refuse = |setting, problem: &str| BuildError::Setting {
-        gateway: settings.name.clone(),
-        setting,
-        problem: problem.to_owned(),
-    };
-    let base = reqwest::Url::parse(&settings.base_url).map_err(|_| refuse("base_url", "is not a URL"))?;
-    if !matches!(base.scheme(), "http" | "https") || base.query().is_some() || base.fragment().is_some() {
-        return Err(refuse("base_url", "must be an http or https URL without query and fragment"));
-    }
-    if settings.timeout_ms == 0 {
-        return Err(refuse("timeout_ms", "must be at least 1"));
-    }
-    let client = http::client(Duration::from_millis(settings.timeout_ms))
-        .map_err(|source| BuildError::Client { gateway: settings.name.clone(), source })?;
-    let webhook_secrets = [Some(&settings.webhook_secret), settings.webhook_secret_previous.as_ref()];
     Ok(Arc::new(Stripe {
         name: settings.name.clone(),
-        calls: Calls::new(client, base.as_str(), settings.api_key.clone()),
-        return_url: settings.return_url.clone().filter(|url| !url.is_empty()),
-        webhook_secrets: webhook_secrets.into_iter().flatten().cloned().collect(),
+        calls: Calls::new(settings.client()?, settings.checked_base_url()?, settings.api_key.clone()),
+        return_url: settings.set_return_url(),
+        webhook_secrets: settings.webhook_secrets().cloned().collect(),
     }))
 }
 
@@ -235,11 +219,6 @@ impl Stripe {
             Err(failure) => ProbeOutcome::Unknown(reading::not_asked(failure)),
         }
     }
-}
-
-/// An answer that is not what the documentation describes.
-fn unreadable(detail: impl Into<String>) -> Doubt {
-    Doubt::new(super::outcomes::DoubtReason::Unreadable, detail)
 }
 
 #[cfg(test)]

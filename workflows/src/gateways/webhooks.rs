@@ -1,7 +1,7 @@
 //! What gateways tell us of their own accord. A webhook is news, not the truth: it may come late, twice or out of
 //! order, so the caller merges it with what it knows, or asks.
 
-use super::outcomes::{Captured, Decline};
+use super::outcomes::{Captured, Decline, Doubt};
 use super::requests::Reference;
 use crate::ids::{OrderId, RefundId};
 use crate::money::Money;
@@ -99,4 +99,11 @@ pub enum WebhookError {
     /// Rightly signed, and not what the documentation describes.
     #[error("the webhook cannot be read: {0}")]
     Unreadable(String),
+}
+
+/// Of what is read the same way in answers and in webhooks.
+impl From<Doubt> for WebhookError {
+    fn from(doubt: Doubt) -> Self {
+        Self::Unreadable(doubt.detail)
+    }
 }

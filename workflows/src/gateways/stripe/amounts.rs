@@ -1,8 +1,9 @@
 //! What Stripe's amounts mean: its own number of decimal places for each currency, and its smallest charges.
 //! <https://docs.stripe.com/currencies>
 
+use crate::gateways::minor_units::{from_protocol, to_protocol};
 use crate::gateways::requests::AmountError;
-use crate::money::{Currency, Money, MoneyError, currency_from_code};
+use crate::money::{Currency, Money, MoneyError};
 
 /// Charged in whole units, whatever ISO 4217 says.
 const ZERO_DECIMAL: &[Currency] = &[
@@ -73,13 +74,8 @@ fn exponent(currency: Currency) -> Option<u32> {
 /// # Errors
 /// Stripe cannot move this amount.
 pub(super) fn to_stripe(amount: Money) -> Result<i64, AmountError> {
-    let unsupported = || AmountError::UnsupportedCurrency(amount.currency.code().to_owned());
-    let theirs = exponent(amount.currency).ok_or_else(unsupported)?;
-    if amount.amount_minor <= 0 {
-        return Err(AmountError::NotPositive(amount));
-    }
-    let number = rescale(amount.amount_minor, amount.exponent(), theirs, amount)?;
-    if theirs == 3 && number % 10 != 0 {
+    let number = to_protocol(amount, exponent)?;
+    if THREE_DECIMAL.contains(&amount.currency) && number % 10 != 0 {
         return Err(AmountError::TooPrecise(amount));
     }
     Ok(number)
@@ -106,24 +102,13 @@ pub(super) fn charge_to_stripe(amount: Money) -> Result<i64, AmountError> {
 /// # Errors
 /// A currency that Stripe does not charge in, or a number that does not fit.
 pub(super) fn from_stripe(number: i64, currency: &str) -> Result<Money, MoneyError> {
-    let currency = currency_from_code(&currency.to_ascii_uppercase())?;
-    let theirs = exponent(currency).ok_or_else(|| MoneyError::UnknownCurrency(currency.code().to_owned()))?;
-    let ours = Money::zero(currency).exponent();
-    let amount = Money::new(number, currency);
-    rescale(number, theirs, ours, amount).map(|minor| Money::new(minor, currency)).map_err(|_| MoneyError::Overflow)
-}
-
-fn rescale(number: i64, from: u32, to: u32, amount: Money) -> Result<i64, AmountError> {
-    let factor = 10_i64.pow(from.abs_diff(to));
-    if to >= from {
-        return number.checked_mul(factor).ok_or(AmountError::TooLarge(amount));
-    }
-    if number % factor == 0 { Ok(number / factor) } else { Err(AmountError::TooPrecise(amount)) }
+    from_protocol(number, currency, exponent)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::currency_from_code;
 
     fn money(amount: i64, code: &str) -> Money {
         Money::new(amount, currency_from_code(code).unwrap())

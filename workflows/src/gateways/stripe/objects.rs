@@ -2,24 +2,14 @@
 //! answer unreadable.
 
 use super::{amounts, unreadable};
-use crate::card_number::redact_card_numbers;
-use crate::gateways::outcomes::{Doubt, Refunded};
+use crate::gateways::answers::{ProtocolError, parse, sentence};
+use crate::gateways::outcomes::{Doubt, DoubtReason, Refunded};
 use crate::gateways::requests::Reference;
 use crate::money::Money;
 use reqwest::StatusCode;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// A sentence of Stripe's that is longer is cut.
-const SENTENCE_CHARS_MAX: usize = 200;
-
-/// Reads an object.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Doubt> {
-    // The cause may quote the body, so it is not passed on.
-    serde_json::from_slice(body).map_err(|_| unreadable("the gateway's answer is not of the documented form"))
-}
 
 /// A payment intent.
 #[derive(Debug, Clone, Deserialize)]
@@ -115,8 +105,7 @@ impl ErrorObject {
 
     /// Stripe's sentence, fit to be stored and shown.
     pub(super) fn sentence(&self) -> String {
-        let message = self.message.as_deref().unwrap_or_default();
-        redact_card_numbers(message).chars().take(SENTENCE_CHARS_MAX).collect()
+        sentence(self.message.as_deref().unwrap_or_default())
     }
 
     pub(super) fn has_code(&self, code: &str) -> bool {
@@ -143,8 +132,22 @@ impl ErrorObject {
 
 /// An error answer.
 #[derive(Debug, Deserialize)]
-pub(super) struct ErrorEnvelope {
-    pub(super) error: ErrorObject,
+struct ErrorEnvelope {
+    error: ErrorObject,
+}
+
+impl ProtocolError for ErrorObject {
+    fn parse(body: &[u8]) -> Result<Self, Doubt> {
+        parse::<ErrorEnvelope>(body).map(|envelope| envelope.error)
+    }
+
+    fn doubt(&self) -> Option<DoubtReason> {
+        if self.kind.as_deref() == Some("idempotency_error") {
+            return Some(DoubtReason::KeyReused);
+        }
+        // Another request holds the object: quite possibly an earlier one of ours.
+        self.has_code("lock_timeout").then_some(DoubtReason::InFlight)
+    }
 }
 
 pub(super) fn reference(id: &str) -> Result<Reference, Doubt> {

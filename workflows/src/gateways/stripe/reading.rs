@@ -1,8 +1,9 @@
 //! What Stripe's answers mean. Nothing here calls anybody: an object or an error goes in, an outcome comes out.
 
 use super::calls::Failure;
-use super::objects::{ErrorObject, PaymentIntent, RefundList, RefundObject, parse};
+use super::objects::{ErrorObject, PaymentIntent, RefundList, RefundObject};
 use super::{declines, unreadable};
+use crate::gateways::answers::parse;
 use crate::gateways::outcomes::{
     Captured, ChargeOutcome, Decline, Doubt, DoubtReason, PrepareOutcome, ProbeOutcome, RefundFailure, RefundOutcome,
     RefundProbeOutcome, Refusal, RefusalClass, VoidOutcome,

@@ -2,15 +2,14 @@
 
 mod charges;
 mod refunds;
-mod server;
 mod webhooks;
 
 use super::*;
+use crate::gateways::scripted_server::{Script, Server};
 use crate::gateways::{Captured, build};
 use crate::ids::{OrderId, RefundId};
 use crate::money::Currency;
 use serde_json::{Value, json};
-use server::{Script, Server};
 
 const ORDER: &str = "ord_018f0000000070008000000000000001";
 const SAGA: &str = "sag_018f0000000070008000000000000002";

@@ -2,7 +2,7 @@
 
 use super::objects::{DisputeObject, PaymentIntent, RefundObject, money};
 use super::reading;
-use crate::gateways::outcomes::{Captured, Doubt};
+use crate::gateways::outcomes::Captured;
 use crate::gateways::requests::Reference;
 use crate::gateways::webhooks::{RefundState, WebhookError, WebhookEvent, WebhookKind};
 use chrono::DateTime;
@@ -52,12 +52,6 @@ pub(super) fn read(body: &[u8]) -> Result<WebhookEvent, WebhookError> {
 
 fn typed<T: DeserializeOwned>(object: Value) -> Result<T, WebhookError> {
     serde_json::from_value(object).map_err(|_| WebhookError::Unreadable("an object of an unknown form".into()))
-}
-
-impl From<Doubt> for WebhookError {
-    fn from(doubt: Doubt) -> Self {
-        Self::Unreadable(doubt.detail)
-    }
 }
 
 /// What the event says happened; the object's own status may have moved on since.

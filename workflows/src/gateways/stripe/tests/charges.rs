@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::gateways::outcomes::{Decline, DeclineCategory, Doubt, DoubtReason, NotExecutedReason};
+use std::time::Duration;
 
 async fn prepared(script: Script) -> PrepareOutcome {
     let server = Server::start([script]).await;
