@@ -1,5 +1,5 @@
 //! What every gateway must keep to, whatever it speaks. Each check runs on each protocol of the list, against a
-//! sandbox of its own whose books are the truth; a new protocol needs a line in [`bench::Bench::start`] and is checked.
+//! sandbox of its own whose books are the truth; a new protocol needs a line in [`bench::SUBJECTS`] and is checked.
 
 #[path = "gateways_conformance/bench.rs"]
 mod bench;
@@ -12,7 +12,7 @@ mod refunds;
 #[path = "gateways_conformance/webhooks.rs"]
 mod webhooks;
 
-use bench::Bench;
+use bench::{Bench, SUBJECTS, WITHOUT_SANDBOX};
 use futures::future::BoxFuture;
 use workflows::gateways::PROTOCOLS;
 
@@ -53,10 +53,20 @@ const CHECKS: &[Check] = checks![
     webhooks::news_is_signed_and_says_what_happened,
 ];
 
+#[test]
+fn no_protocol_is_forgotten() {
+    let mut known: Vec<_> = SUBJECTS.iter().map(|subject| subject.protocol).collect();
+    known.extend(WITHOUT_SANDBOX);
+    known.sort_unstable();
+    let mut there: Vec<_> = PROTOCOLS.iter().map(|(protocol, _)| *protocol).collect();
+    there.sort_unstable();
+    assert_eq!(known, there);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_protocol_passes_every_check() {
     let mut running = Vec::new();
-    for (protocol, _) in PROTOCOLS {
+    for protocol in SUBJECTS.iter().map(|subject| subject.protocol) {
         for (name, check) in CHECKS {
             let bench = Bench::start(protocol).await;
             running.push((format!("{protocol}: {name}"), tokio::spawn(check(bench))));

@@ -11,10 +11,29 @@ use workflows::gateways::{
 use workflows::ids::{OrderId, RefundId};
 use workflows::money::{Currency, Money};
 
-pub(super) const WEBHOOK_SECRET: &str = "whsec_conformance";
+/// Fits every protocol: some take any text, some take hexadecimal digits.
+const WEBHOOK_SECRET: &str = "7c1f4a0de2b85936c04d7be1a9f2385e60d4c7b12e8fa5937d06b4e1c8f23a59";
 const API_KEY: &str = "sk_test_conformance";
 /// Long enough for an honest answer on a busy machine, short enough to wait for a lost one.
 pub(super) const TIMEOUT_MS: u64 = 2_000;
+
+/// What a protocol is tested with.
+pub(super) struct Subject {
+    pub(super) protocol: &'static str,
+    sandbox: sandbox::Protocol,
+    /// A payment method whose issuer wants to hear from the buyer.
+    challenged_method: &'static str,
+}
+
+/// The protocols that are tested.
+pub(super) const SUBJECTS: &[Subject] = &[Subject {
+    protocol: "stripe",
+    sandbox: sandbox::Protocol::Stripe,
+    challenged_method: "pm_card_authenticationRequired",
+}];
+
+/// The protocols that cannot be, because no sandbox speaks them yet: their conformance is unknown.
+pub(super) const WITHOUT_SANDBOX: &[&str] = &[];
 
 /// A gateway, its sandbox, and its names for things.
 pub(super) struct Bench {
@@ -45,12 +64,9 @@ impl Bench {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let books = std::env::temp_dir().join(format!("conformance-{}-{number}.jsonl", std::process::id()));
         let _ = std::fs::remove_file(&books);
-        let (sandbox_protocol, challenged_method) = match protocol {
-            "stripe" => (sandbox::Protocol::Stripe, "pm_card_authenticationRequired"),
-            other => panic!("there is no sandbox for `{other}` yet: add one, or its conformance is unknown"),
-        };
+        let subject = SUBJECTS.iter().find(|subject| subject.protocol == protocol).expect("a tested protocol");
         let sandbox = Running::start(Settings {
-            protocol: sandbox_protocol,
+            protocol: subject.sandbox,
             books_path: books.clone(),
             api_key: Some(API_KEY.into()),
             webhook_url,
@@ -63,7 +79,7 @@ impl Bench {
         Self {
             gateway: build(&settings).unwrap(),
             settings,
-            challenged_method,
+            challenged_method: subject.challenged_method,
             sandbox: Some(sandbox),
             url,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),

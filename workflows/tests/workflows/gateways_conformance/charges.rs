@@ -142,8 +142,8 @@ async fn dead_after_void(
     }
     for _ in 0..2 {
         let voided = bench.gateway.void(key, charge, reference).await;
-        let expected = if capabilities.voids { "Voided" } else { "CannotVoid" };
-        assert!(format!("{voided:?}").starts_with(expected), "{voided:?}");
+        // Without a tombstone it may be asked for, and is never said to be done.
+        assert_eq!(matches!(voided, VoidOutcome::Voided { .. }), capabilities.voids, "{voided:?}");
     }
     if capabilities.voids {
         let late = bench.gateway.charge(key, charge, reference).await;
