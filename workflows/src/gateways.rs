@@ -8,8 +8,9 @@
 //! outcome is unknown [`Gateway::probe`]; when the charge is no longer wanted [`Gateway::void`], then
 //! [`Gateway::refund`] for what was captured all the same.
 //!
-//! To add a protocol: one file, and one line in [`PROTOCOLS`].
+//! To add a protocol: one file, and one line in [`PROTOCOLS`]; `docs/gateways.md` says how.
 
+pub mod adyen;
 mod answers;
 mod http;
 mod measured;
@@ -39,7 +40,7 @@ use secrecy::SecretString;
 use std::sync::Arc;
 
 /// What a protocol can do. What it cannot, its operations answer with `CannotAsk`, `CannotVoid` or
-/// `NothingToPrepare`.
+/// `NothingToPrepare`. `docs/gateways.md` has them side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
     /// Makes something without effect on money first, whose reference is known before the charge.
@@ -48,7 +49,8 @@ pub struct Capabilities {
     pub probes_charges: bool,
     /// Can be asked what became of a refund.
     pub probes_refunds: bool,
-    /// Can end a charge so that a late arrival of it is refused.
+    /// Can end a charge so that a late arrival of it is refused. Without that [`Gateway::void`] may still ask the
+    /// gateway to end what it has, but never says `Voided`: the webhook does.
     pub voids: bool,
     /// Says at once whether a refund was accepted; otherwise only its webhook does.
     pub answers_refunds: bool,
@@ -96,7 +98,8 @@ pub trait Gateway: Send + Sync {
     /// Asks what became of a refund: by its reference where it is known, else by our own id of it.
     async fn probe_refund(&self, refund: &RefundRequest, reference: Option<&Reference>) -> RefundProbeOutcome;
 
-    /// Checks a webhook's signature over its raw body and reads what it says.
+    /// Checks a webhook's signatures, of its raw body or of what they cover in it, and reads what it says: all of
+    /// it, or nothing.
     ///
     /// # Errors
     /// Nothing that it says may be believed.
@@ -169,7 +172,7 @@ pub enum BuildError {
 type Build = fn(&GatewaySettings) -> Result<Arc<dyn Gateway>, BuildError>;
 
 /// Every protocol there is.
-pub const PROTOCOLS: &[(&str, Build)] = &[(stripe::PROTOCOL, stripe::build)];
+pub const PROTOCOLS: &[(&str, Build)] = &[(stripe::PROTOCOL, stripe::build), (adyen::PROTOCOL, adyen::build)];
 
 /// Makes the gateway that the settings describe.
 ///

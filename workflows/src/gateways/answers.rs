@@ -32,7 +32,7 @@ pub(super) trait ProtocolError: Sized {
 
 /// The body of a call that succeeded; else what its status says, as far as that is the same everywhere.
 pub(super) fn read<E: ProtocolError>(answer: Answer) -> Result<Vec<u8>, Failure<E>> {
-    let Answer { status, retry_after, body } = answer;
+    let Answer { status, retry_after, body, .. } = answer;
     if status.is_success() {
         return body.map_err(Failure::Doubtful);
     }

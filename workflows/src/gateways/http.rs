@@ -37,6 +37,7 @@ pub(super) fn client(timeout: Duration) -> Result<Client, reqwest::Error> {
 /// An answer, as far as it came.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     pub(super) retry_after: Option<Duration>,
     /// The whole body, or why there is none.
     pub(super) body: Result<Vec<u8>, Doubt>,
@@ -54,9 +55,10 @@ pub(super) enum CallError {
 pub(super) async fn send(request: RequestBuilder) -> Result<Answer, CallError> {
     let response = request.send().await.map_err(|error| call_error(&error))?;
     let status = response.status();
-    let retry_after = retry_after(response.headers());
+    let headers = response.headers().clone();
+    let retry_after = retry_after(&headers);
     let body = read_body(response).await;
-    Ok(Answer { status, retry_after, body })
+    Ok(Answer { status, headers, retry_after, body })
 }
 
 /// Only what failed before there was a connection is certain; the time for the whole call may run out while it is

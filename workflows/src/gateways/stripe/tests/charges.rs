@@ -348,7 +348,7 @@ async fn settings_that_cannot_be_are_refused() {
     assert_eq!(with(|_| {}), None);
     assert_eq!(with(|it| it.base_url = "http://127.0.0.1:1/".into()), None);
     let refused = with(|it| it.protocol = "paypal".into()).unwrap();
-    assert_eq!(refused, "gateway `primary`: there is no protocol `paypal`; there is stripe");
+    assert_eq!(refused, "gateway `primary`: there is no protocol `paypal`; there is stripe, adyen");
     for change in [
         (|it: &mut GatewaySettings| it.base_url = "nonsense".into()) as fn(&mut GatewaySettings),
         |it| it.base_url = "ftp://x".into(),
