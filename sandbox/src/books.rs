@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(crate) struct Books {
     /// Every payment that was announced or tried.
     pub(crate) charges: Vec<ChargeEntry>,
-    /// Every payment that was ended before it was captured.
+    /// Every payment that was, or was to be, ended before it was captured.
     pub(crate) voids: Vec<VoidEntry>,
     /// Every refund.
     pub(crate) refunds: Vec<RefundEntry>,
@@ -20,10 +20,16 @@ pub(crate) struct Books {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChargeEntry {
     pub(crate) reference: String,
+    /// The merchant's own name for it, where the protocol has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) merchant_reference: Option<String>,
     /// The protocol's own id of the last attempt, where it has one.
     pub(crate) charge: Option<String>,
     pub(crate) amount: i64,
     pub(crate) currency: String,
+    /// How many decimals the gateway counts the currency in, where its protocol has a table of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exponent: Option<u32>,
     /// `created`, `actionRequired`, `processing`, `authorized`, `captured`, `refunded` (in full),
     /// `declined` or `voided`.
     pub(crate) status: &'static str,
@@ -45,6 +51,9 @@ pub(crate) struct ChargeEntry {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VoidEntry {
     pub(crate) reference: String,
+    /// The merchant's own name for it, where the protocol has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) merchant_reference: Option<String>,
     pub(crate) amount: i64,
     pub(crate) currency: String,
     pub(crate) status: &'static str,
@@ -59,13 +68,16 @@ pub(crate) struct VoidEntry {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RefundEntry {
     pub(crate) reference: String,
+    /// The merchant's own name for it, where the protocol has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) merchant_reference: Option<String>,
     /// The payment that it gives back.
     pub(crate) payment: String,
     pub(crate) charge: Option<String>,
     pub(crate) amount: i64,
     pub(crate) currency: String,
     pub(crate) status: &'static str,
-    pub(crate) reason: Option<&'static str>,
+    pub(crate) reason: Option<String>,
     pub(crate) idempotency_keys: Vec<String>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) asked: u64,

@@ -3,28 +3,31 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::faults::Rule;
-use crate::stripe::{Challenge, Gateway};
+use crate::gateway::{Gateway, Protocol};
+use crate::settlement;
 use crate::wire::Wire;
 
-/// The control's routes.
-pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+/// The control's routes, and those that only the gateway's protocol has.
+pub(crate) fn router<P: Protocol>(gateway: Arc<Gateway<P>>, of_the_protocol: Router) -> Router {
     Router::new()
         .route("/_sandbox/healthz", get(healthz))
-        .route("/_sandbox/books", get(books))
-        .route("/_sandbox/faults", get(list_faults).post(set_fault).delete(clear_faults))
-        .route("/_sandbox/challenges/{id}", get(challenge))
-        .layer(middleware::from_fn(loopback_only))
+        .route("/_sandbox/books", get(books::<P>))
+        .route("/_sandbox/settlement.csv", get(settlement_file::<P>))
+        .route("/_sandbox/faults", get(list_faults::<P>).post(set_fault::<P>).delete(clear_faults::<P>))
         .with_state(gateway)
+        .merge(of_the_protocol)
+        .layer(middleware::from_fn(loopback_only))
 }
 
 async fn loopback_only(ConnectInfo(wire): ConnectInfo<Wire>, request: Request, next: Next) -> Response {
@@ -39,15 +42,20 @@ async fn healthz() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-async fn books(State(gateway): State<Arc<Gateway>>) -> Response {
+async fn books<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>) -> Response {
     Json(gateway.books().await).into_response()
 }
 
-async fn list_faults(State(gateway): State<Arc<Gateway>>) -> Response {
+async fn settlement_file<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>) -> Response {
+    let content_type = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
+    (content_type, settlement::csv(&gateway.books().await)).into_response()
+}
+
+async fn list_faults<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>) -> Response {
     Json(json!({"items": gateway.faults.list()})).into_response()
 }
 
-async fn set_fault(State(gateway): State<Arc<Gateway>>, body: Bytes) -> Response {
+async fn set_fault<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>, body: Bytes) -> Response {
     match Rule::parse(&body) {
         Ok(rule) => {
             gateway.faults.set(rule);
@@ -57,48 +65,34 @@ async fn set_fault(State(gateway): State<Arc<Gateway>>, body: Bytes) -> Response
     }
 }
 
-async fn clear_faults(State(gateway): State<Arc<Gateway>>) -> StatusCode {
+async fn clear_faults<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>) -> StatusCode {
     gateway.faults.clear();
     StatusCode::NO_CONTENT
 }
 
+/// What a buyer who is sent to a challenge does there.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ChallengeQuery {
+pub(crate) struct ChallengeQuery {
     #[serde(default)]
-    outcome: ChallengeOutcome,
+    pub(crate) outcome: Challenge,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ChallengeOutcome {
+/// How the buyer leaves a challenge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) enum Challenge {
+    /// As the issuer wanted.
     #[default]
-    Pass,
-    Fail,
+    #[serde(rename = "pass")]
+    Passed,
+    /// Not as the issuer wanted.
+    #[serde(rename = "fail")]
+    Failed,
 }
 
-/// Where a buyer is sent by `next_action`: going there passes the challenge, `?outcome=fail` fails
-/// it, and both lead back to the merchant.
-async fn challenge(
-    State(gateway): State<Arc<Gateway>>,
-    Path(id): Path<String>,
-    query: Result<Query<ChallengeQuery>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    let outcome = match query {
-        Ok(Query(query)) => match query.outcome {
-            ChallengeOutcome::Pass => Challenge::Passed,
-            ChallengeOutcome::Fail => Challenge::Failed,
-        },
-        Err(error) => {
-            let detail = error.body_text();
-            return problem(StatusCode::BAD_REQUEST, "invalid-outcome", &detail);
-        }
-    };
-    match gateway.finish_challenge(&id, outcome).await {
-        Ok(Some(return_url)) => Redirect::to(&return_url).into_response(),
-        Ok(None) => Json(json!({"status": "done"})).into_response(),
-        Err(error) => (StatusCode::BAD_REQUEST, Json(error)).into_response(),
-    }
+/// 400 for a query that says something else.
+pub(crate) fn invalid_outcome(error: &QueryRejection) -> Response {
+    problem(StatusCode::BAD_REQUEST, "invalid-outcome", &error.body_text())
 }
 
 fn problem(status: StatusCode, slug: &str, detail: &str) -> Response {

@@ -13,6 +13,8 @@ const DELAY_MS_MAX: u64 = 600_000;
 const TIMEOUT_DELAY_MS: u64 = 60_000;
 /// How long a slow call takes when nothing else is said.
 const SLOW_DELAY_MS: u64 = 1_000;
+/// How long what is decided later takes when nothing else is said.
+const LATE_DELAY_MS: u64 = 2_000;
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,29 @@ pub(crate) enum Fault {
     RateLimited,
     /// Executed, and answered late.
     Slow,
+    /// The buyer has to do something first.
+    ActionRequired,
+    /// Answered before it is decided; the outcome comes by webhook.
+    Async,
+    /// A refund succeeds, and fails after that.
+    RefundFailsLater,
+    /// A webhook comes several times, at once.
+    WebhookDuplicate,
+    /// A webhook comes long after what it tells of.
+    WebhookLate,
+    /// A webhook comes after the one that follows it.
+    WebhookReordered,
+}
+
+/// What a fault spoils.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The call on its way in, or the answer on its way out.
+    Connection,
+    /// What the gateway decides.
+    Outcome,
+    /// What it tells afterwards.
+    Webhook,
 }
 
 /// What a call is about, in the words of every protocol.
@@ -60,7 +85,7 @@ pub(crate) enum Kind {
 /// Which calls a fault is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Operation {
+pub(crate) enum Operation {
     Charge,
     Refund,
     Capture,
@@ -101,9 +126,9 @@ pub(crate) enum RuleError {
     /// Out of bounds.
     #[error("delayMs must be at most {DELAY_MS_MAX}")]
     Delay,
-    /// A read is never declined.
-    #[error("fault {fault:?} has no meaning for operation probe")]
-    Meaningless { fault: Fault },
+    /// The operation cannot go wrong in this way.
+    #[error("fault {fault:?} has no meaning for operation {operation:?}")]
+    Meaningless { fault: Fault, operation: Operation },
 }
 
 fn always() -> f64 {
@@ -123,17 +148,19 @@ impl Rule {
         if rule.delay_ms.is_some_and(|delay| delay > DELAY_MS_MAX) {
             return Err(RuleError::Delay);
         }
-        let fault = rule.fault;
-        if fault.is_decline() && rule.operation == Operation::Probe {
-            return Err(RuleError::Meaningless { fault });
+        if !rule.fault.can_hit(rule.operation) {
+            return Err(RuleError::Meaningless { fault: rule.fault, operation: rule.operation });
         }
         Ok(rule)
     }
 
     fn covers(&self, kind: Kind) -> bool {
         match self.operation {
-            // Only what moves money is declined unless somebody asks for more.
-            Operation::All => !self.fault.is_decline() || kind == Kind::Charge,
+            Operation::All => match self.fault {
+                Fault::RefundFailsLater => kind == Kind::Refund,
+                // Only what moves money is decided otherwise unless somebody asks for more.
+                fault => fault.stage() != Stage::Outcome || kind == Kind::Charge,
+            },
             Operation::Charge => kind == Kind::Charge,
             Operation::Refund => kind == Kind::Refund,
             Operation::Capture => kind == Kind::Capture,
@@ -146,6 +173,7 @@ impl Rule {
         let default_ms = match self.fault {
             Fault::TimeoutBefore | Fault::TimeoutAfter => TIMEOUT_DELAY_MS,
             Fault::Slow => SLOW_DELAY_MS,
+            Fault::Async | Fault::RefundFailsLater | Fault::WebhookLate | Fault::WebhookReordered => LATE_DELAY_MS,
             _ => 0,
         };
         Duration::from_millis(self.delay_ms.unwrap_or(default_ms))
@@ -153,14 +181,31 @@ impl Rule {
 }
 
 impl Fault {
-    fn is_decline(self) -> bool {
-        matches!(self, Self::Decline | Self::InsufficientFunds)
+    /// What it spoils.
+    pub(crate) fn stage(self) -> Stage {
+        match self {
+            Self::Error500
+            | Self::TimeoutBefore
+            | Self::TimeoutAfter
+            | Self::Reset
+            | Self::Malformed
+            | Self::RateLimited
+            | Self::Slow => Stage::Connection,
+            Self::Decline | Self::InsufficientFunds | Self::ActionRequired | Self::Async | Self::RefundFailsLater => {
+                Stage::Outcome
+            }
+            Self::WebhookDuplicate | Self::WebhookLate | Self::WebhookReordered => Stage::Webhook,
+        }
     }
 
-    /// Whether it changes what the gateway does, rather than what the network does: a call that was
-    /// answered before gets its first answer again, whatever the knob says now.
-    pub(crate) fn changes_execution(self) -> bool {
-        self.is_decline() || self == Self::Error500
+    /// Whether `operation` can go wrong in this way at all: a read decides nothing and tells nothing.
+    fn can_hit(self, operation: Operation) -> bool {
+        match (self, operation) {
+            (Self::ActionRequired, operation) => matches!(operation, Operation::Charge | Operation::All),
+            (Self::RefundFailsLater, operation) => matches!(operation, Operation::Refund | Operation::All),
+            (fault, Operation::Probe) => fault.stage() == Stage::Connection,
+            _ => true,
+        }
     }
 }
 
@@ -169,8 +214,15 @@ impl Fault {
 pub(crate) struct Hit {
     /// What goes wrong.
     pub(crate) fault: Fault,
-    /// How long the answer, or the end without one, is held back.
+    /// How long the answer, the end without one, or what is decided or told later is held back.
     pub(crate) delay: Duration,
+}
+
+impl Hit {
+    /// The delay, to be added to a time.
+    pub(crate) fn delay_ms(&self) -> i64 {
+        i64::try_from(self.delay.as_millis()).unwrap_or(i64::MAX)
+    }
 }
 
 /// All knobs of one gateway.
@@ -196,10 +248,12 @@ impl Faults {
         self.lock().clone()
     }
 
-    /// The first rule that hits a call of this kind, counted down.
-    pub(crate) fn pick(&self, kind: Kind, applies: impl Fn(Fault) -> bool) -> Option<Hit> {
+    /// The first rule of `stage` that hits a call of this kind, counted down.
+    pub(crate) fn pick(&self, stage: Stage, kind: Kind, applies: impl Fn(Fault) -> bool) -> Option<Hit> {
         let mut rules = self.lock();
-        let index = rules.iter().position(|rule| rule.covers(kind) && applies(rule.fault) && edge::roll(rule.rate))?;
+        let index = rules.iter().position(|rule| {
+            rule.fault.stage() == stage && rule.covers(kind) && applies(rule.fault) && edge::roll(rule.rate)
+        })?;
         let rule = &mut rules[index];
         let hit = Hit { fault: rule.fault, delay: rule.delay() };
         if let Some(count) = &mut rule.count {
@@ -217,60 +271,4 @@ impl Faults {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rule(text: &str) -> Result<Rule, String> {
-        Rule::parse(text.as_bytes()).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn what_is_unknown_is_refused_by_name() {
-        assert!(rule(r#"{"fault":"gremlin"}"#).unwrap_err().contains("gremlin"));
-        assert!(rule(r#"{"fault":"slow","delay":1}"#).unwrap_err().contains("`delay`"));
-        assert!(rule(r#"{"fault":"slow","operation":"settle"}"#).unwrap_err().contains("settle"));
-        for bad in [
-            r#"{"fault":"slow","rate":1.5}"#,
-            r#"{"fault":"slow","rate":-1}"#,
-            r#"{"fault":"slow","count":0}"#,
-            r#"{"fault":"slow","delayMs":600001}"#,
-            r#"{"fault":"decline","operation":"probe"}"#,
-            "{}",
-            "[]",
-        ] {
-            assert!(rule(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_count_runs_out_and_rate_zero_never_hits() {
-        let faults = Faults::default();
-        faults.set(rule(r#"{"fault":"reset","operation":"charge","count":2}"#).unwrap());
-        faults.set(rule(r#"{"fault":"slow","rate":0}"#).unwrap());
-        let hits = |kind| faults.pick(kind, |_| true).is_some();
-        assert!(!hits(Kind::Refund));
-        assert!(hits(Kind::Charge));
-        assert!(hits(Kind::Charge));
-        assert!(!hits(Kind::Charge));
-        assert_eq!(faults.list().len(), 1);
-    }
-
-    #[test]
-    fn the_same_knob_is_turned_not_doubled() {
-        let faults = Faults::default();
-        faults.set(rule(r#"{"fault":"slow","delayMs":1}"#).unwrap());
-        faults.set(rule(r#"{"fault":"slow","delayMs":2}"#).unwrap());
-        assert_eq!(faults.list().len(), 1);
-        assert_eq!(faults.list()[0].delay_ms, Some(2));
-    }
-
-    #[test]
-    fn all_declines_only_what_moves_money() {
-        let faults = Faults::default();
-        faults.set(rule(r#"{"fault":"decline"}"#).unwrap());
-        for kind in [Kind::Create, Kind::Void, Kind::Refund, Kind::Probe] {
-            assert!(faults.pick(kind, |_| true).is_none(), "{kind:?}");
-        }
-        assert!(faults.pick(Kind::Charge, |_| true).is_some());
-    }
-}
+mod tests;

@@ -9,14 +9,19 @@ mod server;
 
 mod control;
 mod faults;
+mod gateway;
 
 mod stripe;
 
 mod webhooks;
 
+mod answer;
 mod books;
 mod edge;
 mod journal;
+mod settlement;
+mod shelf;
+mod store;
 mod wire;
 
 pub use server::{Running, serve};

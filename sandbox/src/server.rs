@@ -12,9 +12,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::control;
+use crate::gateway::Gateway;
 use crate::settings::{Protocol, Settings};
-use crate::stripe::{self, Gateway};
-use crate::webhooks::Courier;
+use crate::stripe;
+use crate::webhooks::{Courier, Seal};
 use crate::wire::{Wire, Wires};
 
 /// How long connections that are still busy get when the gateway stops.
@@ -44,16 +45,11 @@ struct Prepared {
 impl Prepared {
     async fn new(settings: &Settings) -> anyhow::Result<Self> {
         let (stop, stopping) = watch::channel(false);
-        let courier = settings
-            .webhook_url
-            .clone()
-            .map(|url| Courier::new(url, settings.webhook_secret.clone()))
-            .transpose()
-            .context("cannot make the client for webhooks")?;
         let app = match settings.protocol {
             Protocol::Stripe => {
-                let gateway = Arc::new(Gateway::open(settings, courier, stopping).await?);
-                control::router(Arc::clone(&gateway))
+                let courier = courier(settings, stripe::signature::seal)?;
+                let gateway = Gateway::open(settings, courier, stopping).await?;
+                control::router(Arc::clone(&gateway), stripe::challenge::router(Arc::clone(&gateway)))
                     .fallback_service(axum::routing::any(stripe::http::handle).with_state(gateway))
             }
         };
@@ -81,6 +77,11 @@ impl Prepared {
             () = too_long => Ok(()),
         }
     }
+}
+
+fn courier(settings: &Settings, seal: Seal) -> anyhow::Result<Option<Courier>> {
+    let to = |url: String| Courier::new(url, settings.webhook_secret.clone(), seal);
+    settings.webhook_url.clone().map(to).transpose().context("cannot make the client for webhooks")
 }
 
 /// A gateway that runs in the background, for tests. It stops when this is dropped.

@@ -1,102 +1,102 @@
-//! Events, sent and signed as Stripe does, each a few times until it is taken.
+//! Webhooks: each is sent until it is taken.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::edge;
-use crate::journal::Durable;
+use crate::store::Message;
 
-/// How often an event is sent at most.
-const ATTEMPTS_MAX: u32 = 6;
-/// How long to wait before the second attempt; each further wait is twice as long.
+/// For how long a message is sent again. The real gateways give up after days as well.
+const TRIES_MAX: u32 = 100_000;
+/// How long to wait before the second try; each further wait is twice as long.
 const BACKOFF_MS: u64 = 500;
+/// How long to wait between two tries at most.
+const BACKOFF_MS_MAX: u64 = 10_000;
 /// How long the other side may take.
 const TIMEOUT_MS: u64 = 10_000;
-/// How many events are on their way at the same time.
+/// How many messages are on their way at the same time.
 const CONCURRENCY_MAX: usize = 32;
 
-/// Brings events to one place.
+/// A header that signs a body, for protocols that do not sign inside of it.
+pub(crate) type Seal = fn(secret: &str, at_secs: i64, body: &str) -> Option<(&'static str, String)>;
+
+/// Brings messages to one place.
 #[derive(Clone)]
 pub(crate) struct Courier {
     client: reqwest::Client,
     url: String,
     secret: String,
+    seal: Seal,
     places: Arc<Semaphore>,
+    /// The newest message that was taken.
+    newest_taken: watch::Sender<u64>,
 }
 
 impl Courier {
     /// A courier to `url`.
-    pub(crate) fn new(url: String, secret: String) -> reqwest::Result<Self> {
+    pub(crate) fn new(url: String, secret: String, seal: Seal) -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             .timeout(Duration::from_millis(TIMEOUT_MS))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .retry(reqwest::retry::never())
             .build()?;
-        Ok(Self { client, url, secret, places: Arc::new(Semaphore::new(CONCURRENCY_MAX)) })
+        let places = Arc::new(Semaphore::new(CONCURRENCY_MAX));
+        Ok(Self { client, url, secret, seal, places, newest_taken: watch::Sender::new(0) })
     }
 
-    /// Sends `body` in the background, once what it tells of is on disk.
-    pub(crate) fn send(&self, durable: Durable, position: u64, body: String) {
-        let courier = self.clone();
-        tokio::spawn(async move {
-            if durable.until(position).await {
-                courier.deliver(body).await;
-            }
-        });
-    }
-
-    async fn deliver(&self, body: String) {
-        for attempt in 0..ATTEMPTS_MAX {
-            if attempt > 0 {
-                let backoff_ms = BACKOFF_MS << (attempt - 1);
-                tokio::time::sleep(Duration::from_millis(backoff_ms)).await;
-            }
-            let Ok(_place) = self.places.acquire().await else {
-                return;
-            };
-            let sent = self
-                .client
-                .post(&self.url)
-                .header("content-type", "application/json; charset=utf-8")
-                .header("stripe-signature", self.signature(&body))
-                .body(body.clone())
-                .send()
-                .await;
-            match sent {
-                Ok(response) if response.status().is_success() => return,
-                Ok(response) => {
-                    tracing::debug!(http.status = response.status().as_u16(), "event refused");
-                }
-                Err(error) => tracing::debug!(error = %error, "event not delivered"),
-            }
+    /// Sends `message` until it is taken: all its copies at once, and not before its time. False when
+    /// it gives up.
+    pub(crate) async fn deliver(&self, message: Message) -> bool {
+        let early_ms = u64::try_from(message.not_before_ms - edge::now_ms()).unwrap_or(0);
+        tokio::time::sleep(Duration::from_millis(early_ms)).await;
+        if let Some(within_ms) = message.overtaken_within_ms {
+            let mut newest_taken = self.newest_taken.subscribe();
+            let overtaken = newest_taken.wait_for(|newest| *newest > message.id);
+            // When nothing follows, there is nothing to come after.
+            let _ = tokio::time::timeout(Duration::from_millis(within_ms), overtaken).await;
         }
-        tracing::warn!(attempts = ATTEMPTS_MAX, "the sandbox gives up on an event");
+        let body: Arc<str> = message.body.into();
+        let mut copies = tokio::task::JoinSet::new();
+        for _ in 0..message.copies {
+            let (courier, body) = (self.clone(), Arc::clone(&body));
+            copies.spawn(async move { courier.deliver_copy(&body).await });
+        }
+        let are_taken = copies.join_all().await.into_iter().all(|is_taken| is_taken);
+        if are_taken {
+            self.newest_taken.send_modify(|newest| *newest = message.id.max(*newest));
+        }
+        are_taken
     }
 
-    fn signature(&self, body: &str) -> String {
-        sign(&self.secret, edge::now_ms() / 1000, body)
-    }
-}
-
-/// `t=<unix>,v1=<hex hmac-sha256 of "t.body">`
-fn sign(secret: &str, at_secs: i64, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
-    mac.update(format!("{at_secs}.{body}").as_bytes());
-    format!("t={at_secs},v1={}", hex::encode(mac.finalize().into_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn signatures_are_the_documented_hmac() {
-        // echo -n '1.{}' | openssl dgst -sha256 -hmac whsec_test
-        assert_eq!(super::sign("whsec_test", 1, "{}"), EXPECTED);
+    async fn deliver_copy(&self, body: &str) -> bool {
+        let mut backoff_ms = BACKOFF_MS;
+        for _ in 0..TRIES_MAX {
+            if self.try_once(body).await {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(backoff_ms)).await;
+            backoff_ms = (backoff_ms * 2).min(BACKOFF_MS_MAX);
+        }
+        tracing::warn!(tries = TRIES_MAX, "the sandbox gives up on a webhook");
+        false
     }
 
-    const EXPECTED: &str = "t=1,v1=7500d5d4be4b3ef07af1fe56f7d522d135cdaa7530de557e67cc1049c52de094";
+    async fn try_once(&self, body: &str) -> bool {
+        let Ok(_place) = self.places.acquire().await else {
+            return false;
+        };
+        let mut request = self.client.post(&self.url).header("content-type", "application/json; charset=utf-8");
+        if let Some((name, value)) = (self.seal)(&self.secret, edge::now_ms() / 1000, body) {
+            request = request.header(name, value);
+        }
+        match request.body(body.to_owned()).send().await {
+            Ok(response) if response.status().is_success() => return true,
+            Ok(response) => tracing::debug!(http.status = response.status().as_u16(), "webhook refused"),
+            Err(error) => tracing::debug!(error = %error, "webhook not delivered"),
+        }
+        false
+    }
 }

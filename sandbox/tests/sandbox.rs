@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it stands, its helpers as well")]
 
+#[path = "sandbox/inbox.rs"]
+mod inbox;
 #[path = "sandbox/support.rs"]
 mod support;
 
@@ -13,6 +15,8 @@ mod challenges;
 mod faults;
 #[path = "sandbox/idempotency.rs"]
 mod idempotency;
+#[path = "sandbox/later.rs"]
+mod later;
 #[path = "sandbox/payments.rs"]
 mod payments;
 #[path = "sandbox/refunds.rs"]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::form::FormError;
 use super::objects::Failure;
+use crate::gateway::Refusal;
 
 /// An error answer.
 #[derive(Clone, Debug)]
@@ -157,6 +158,26 @@ impl ApiError {
 pub(crate) fn doc_url(code: &str) -> String {
     let page = code.replace('_', "-");
     format!("https://stripe.com/docs/error-codes/{page}")
+}
+
+impl From<Refusal<'_>> for ApiError {
+    fn from(refusal: Refusal<'_>) -> Self {
+        match refusal {
+            Refusal::RateLimited => Self::rate_limited(),
+            Refusal::Broken => Self::broken(),
+            Refusal::KeyInUse { key } => Self::key_in_use(key),
+            Refusal::KeyOfOtherPath { key, path, first_path } => Self::key_reused(format!(
+                "Keys for idempotent requests can only be used for the same endpoint they were first \
+                 used for ('{path}' vs '{first_path}'). Try using a key other than '{key}' if you meant \
+                 to execute a different request."
+            )),
+            Refusal::KeyOfOtherBody { key } => Self::key_reused(format!(
+                "Keys for idempotent requests can only be used with the same parameters they were \
+                 first used with. Try using a key other than '{key}' if you meant to execute a \
+                 different request."
+            )),
+        }
+    }
 }
 
 impl From<FormError> for ApiError {

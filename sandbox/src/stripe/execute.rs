@@ -10,23 +10,12 @@ use serde_json::Value;
 use super::call::{Call, Request};
 use super::error::ApiError;
 use super::objects::Failure;
-use super::render;
-use super::store::Store;
+use super::store::{Effect, Store};
+use super::{cards, render};
+use crate::faults::Fault;
 
-pub(crate) use issuer::{Challenge, finish_challenge};
-
-/// What a call is carried out with, and what it leaves besides its answer.
-pub(crate) struct Context<'a> {
-    pub(crate) now_ms: i64,
-    pub(crate) key: Option<&'a str>,
-    /// Where the gateway is reached, for links in answers.
-    pub(crate) base_url: &'a str,
-    /// A decline that a fault asks for.
-    pub(crate) forced_failure: Option<Failure>,
-    /// The object that the call made or changed.
-    pub(crate) reference: Option<String>,
-    pub(crate) events: Vec<Event>,
-}
+use super::Context;
+pub(crate) use issuer::finish_challenge;
 
 /// Something that webhooks tell.
 #[derive(Debug)]
@@ -36,8 +25,33 @@ pub(crate) struct Event {
 }
 
 impl Context<'_> {
+    /// Lets the merchant know.
     fn emit(&mut self, kind: &'static str, object: Value) {
         self.events.push(Event { kind, object });
+    }
+}
+
+/// A decline that a fault asks for.
+fn forced_failure(context: &mut Context<'_>) -> Option<Failure> {
+    let hit = context.take_outcome(&[Fault::Decline, Fault::InsufficientFunds])?;
+    Some(if hit.fault == Fault::Decline { cards::generic_decline() } else { cards::insufficient_funds() })
+}
+
+/// Carries out what was to happen later. What it is about may have changed since.
+pub(super) fn happen(store: &mut Store, effect: Effect, context: &mut Context<'_>) {
+    let result = match effect {
+        Effect::Decide { intent } => issuer::decide(store, &intent, context),
+        Effect::SucceedRefund { refund } => {
+            refunds::succeed(store, &refund, context);
+            Ok(())
+        }
+        Effect::FailRefund { refund } => {
+            refunds::fail(store, &refund, context);
+            Ok(())
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(error = %error.body(), "what was to happen later is refused");
     }
 }
 

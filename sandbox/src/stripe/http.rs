@@ -10,11 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest as _, Sha256};
 
-use super::answer::Answer;
 use super::call::Request;
 use super::error::ApiError;
 use super::form::{self, Field, Fields};
-use super::{API_VERSION, End, Gateway, Incoming};
+use super::{API_VERSION, Stripe, answer};
+use crate::answer::Answer;
+use crate::gateway::{End, Gateway, Incoming};
 use crate::wire::Wire;
 
 /// How large a request may be.
@@ -26,14 +27,14 @@ const RETRY_AFTER_SECS: &str = "1";
 
 /// Every request that is not for the control.
 pub(crate) async fn handle(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Arc<Gateway<Stripe>>>,
     ConnectInfo(wire): ConnectInfo<Wire>,
     request: HttpRequest,
 ) -> Response {
     let key = text_header(request.headers(), "idempotency-key");
     let end = match read(&gateway, request).await {
         Ok(incoming) => gateway.answer(incoming).await,
-        Err(error) => End::Answer(Answer::error(error)),
+        Err(error) => End::Answer(answer(Err(error))),
     };
     match end {
         End::Answer(answer) => respond(answer, key),
@@ -44,7 +45,7 @@ pub(crate) async fn handle(
     }
 }
 
-async fn read(gateway: &Gateway, request: HttpRequest) -> Result<Incoming, ApiError> {
+async fn read(gateway: &Gateway<Stripe>, request: HttpRequest) -> Result<Incoming<Request>, ApiError> {
     let (parts, body) = request.into_parts();
     check_key(gateway.api_key.as_deref(), &parts.headers)?;
     let method = parts.method.as_str();
@@ -63,13 +64,7 @@ async fn read(gateway: &Gateway, request: HttpRequest) -> Result<Incoming, ApiEr
         _ => None,
     };
     let host = text_header(&parts.headers, "host").unwrap_or_default();
-    Ok(Incoming {
-        request: Request::parse(method, below, fields)?,
-        key,
-        digest,
-        base_url: format!("http://{host}"),
-        path,
-    })
+    Ok(Incoming { call: Request::parse(method, below, fields)?, key, digest, base_url: format!("http://{host}"), path })
 }
 
 /// Refuses a request without the right API key: as bearer token, or as the user of basic

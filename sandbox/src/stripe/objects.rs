@@ -8,26 +8,10 @@ use serde_json::Value;
 
 use super::status::Status;
 use crate::faults::Kind;
+use crate::shelf::{Asked, Object};
 
 /// Free members that the merchant gives and gets back.
 pub(crate) type Metadata = BTreeMap<String, String>;
-
-/// How often an object was asked for something, and under which keys.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Asked {
-    pub(crate) count: u64,
-    pub(crate) keys: Vec<String>,
-}
-
-impl Asked {
-    /// Counts `count` more, under `key`.
-    pub(crate) fn note(&mut self, count: u64, key: Option<&str>) {
-        self.count += count;
-        if let Some(key) = key.filter(|key| !self.keys.iter().any(|known| known == key)) {
-            self.keys.push(key.to_owned());
-        }
-    }
-}
 
 /// When the money is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,7 +153,29 @@ pub(crate) struct Charge {
     pub(crate) created_at_ms: i64,
 }
 
-/// Money given back. A refund that a card issuer takes succeeds at once.
+/// How far a refund has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RefundStatus {
+    Pending,
+    /// A refund that a card issuer takes succeeds at once.
+    #[default]
+    Succeeded,
+    Failed,
+}
+
+impl RefundStatus {
+    /// Stripe's name for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Money given back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Refund {
     pub(crate) id: String,
@@ -177,16 +183,12 @@ pub(crate) struct Refund {
     pub(crate) charge: String,
     pub(crate) amount: i64,
     pub(crate) currency: String,
+    #[serde(default)]
+    pub(crate) status: RefundStatus,
     pub(crate) reason: Option<RefundReason>,
     pub(crate) metadata: Metadata,
     pub(crate) created_at_ms: i64,
     pub(crate) asked: Asked,
-}
-
-/// What has an id.
-pub(crate) trait Object {
-    /// Its id.
-    fn id(&self) -> &str;
 }
 
 impl Object for Intent {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::error::doc_url;
-use super::objects::{Charge, Failure, Intent, Redirects, Refund};
+use super::objects::{Charge, Failure, Intent, Redirects, Refund, RefundStatus};
 use super::status::Status;
 use super::store::Store;
 
@@ -202,7 +202,7 @@ pub(crate) fn charge(charge: &Charge) -> Value {
 
 /// A refund.
 pub(crate) fn refund(refund: &Refund) -> Value {
-    json!({
+    let mut answer = json!({
         "id": refund.id,
         "object": "refund",
         "amount": refund.amount,
@@ -223,9 +223,13 @@ pub(crate) fn refund(refund: &Refund) -> Value {
         "reason": refund.reason,
         "receipt_number": null,
         "source_transfer_reversal": null,
-        "status": "succeeded",
+        "status": refund.status.name(),
         "transfer_reversal": null,
-    })
+    });
+    if refund.status == RefundStatus::Failed {
+        answer["failure_reason"] = json!("expired_or_canceled_card");
+    }
+    answer
 }
 
 /// A page of a list.

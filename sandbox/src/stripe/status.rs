@@ -24,6 +24,8 @@ pub(crate) enum Event {
     Challenged,
     /// The issuer holds the money for a later capture.
     Authorized,
+    /// The issuer takes its time.
+    Delayed,
     /// The money was taken.
     Paid,
     /// The issuer refused.
@@ -61,6 +63,7 @@ impl Status {
             (Self::RequiresAction, E::MethodAttached) => Ok(Self::RequiresConfirmation),
 
             (Self::RequiresConfirmation, E::Challenged) => Ok(Self::RequiresAction),
+            (Self::RequiresConfirmation, E::Delayed) => Ok(Self::Processing),
             (Self::RequiresConfirmation, E::Authorized) => Ok(Self::RequiresCapture),
             (Self::RequiresConfirmation, E::Paid) => Ok(Self::Succeeded),
             (Self::RequiresConfirmation, E::Declined) => Ok(Self::RequiresPaymentMethod),
@@ -69,6 +72,7 @@ impl Status {
             (Self::RequiresAction, E::Paid) => Ok(Self::Succeeded),
             (Self::RequiresAction, E::Declined) => Ok(Self::RequiresPaymentMethod),
 
+            (Self::Processing, E::Authorized) => Ok(Self::RequiresCapture),
             (Self::Processing, E::Paid) => Ok(Self::Succeeded),
             (Self::Processing, E::Declined) => Ok(Self::RequiresPaymentMethod),
 
@@ -109,9 +113,15 @@ mod tests {
 
     #[test]
     fn what_is_over_stays_over() {
-        for event in
-            [Event::MethodAttached, Event::Challenged, Event::Authorized, Event::Paid, Event::Declined, Event::Canceled]
-        {
+        for event in [
+            Event::MethodAttached,
+            Event::Challenged,
+            Event::Authorized,
+            Event::Delayed,
+            Event::Paid,
+            Event::Declined,
+            Event::Canceled,
+        ] {
             assert!(Status::Succeeded.on(event).is_err());
             assert!(Status::Canceled.on(event).is_err());
         }

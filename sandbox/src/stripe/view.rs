@@ -1,11 +1,12 @@
 //! The store as the books show it.
 
-use super::objects::{Asked, Intent, Refund};
+use super::objects::{Intent, Refund};
 use super::status::Status;
 use super::store::Store;
 use crate::books::{Books, ChargeEntry, RefundEntry, VoidEntry};
 use crate::edge;
 use crate::faults::Kind;
+use crate::shelf::Asked;
 
 /// The books as they are now.
 pub(crate) fn books(store: &Store) -> Books {
@@ -25,9 +26,11 @@ fn charge(store: &Store, intent: &Intent) -> ChargeEntry {
     let keys = [Kind::Create, Kind::Charge, Kind::Capture].map(|kind| asked(intent, kind).keys);
     ChargeEntry {
         reference: intent.id.clone(),
+        merchant_reference: None,
         charge: last.map(|attempt| attempt.id.clone()),
         amount: intent.amount,
         currency: intent.currency.to_uppercase(),
+        exponent: None,
         status: status(intent, captured, refunded),
         protocol_status: intent.status.name(),
         captured,
@@ -62,6 +65,7 @@ fn void(intent: &Intent) -> VoidEntry {
     let asked = asked(intent, Kind::Void);
     VoidEntry {
         reference: intent.id.clone(),
+        merchant_reference: None,
         amount: intent.amount,
         currency: intent.currency.to_uppercase(),
         status: "voided",
@@ -75,12 +79,13 @@ fn void(intent: &Intent) -> VoidEntry {
 fn refund(refund: &Refund) -> RefundEntry {
     RefundEntry {
         reference: refund.id.clone(),
+        merchant_reference: None,
         payment: refund.intent.clone(),
         charge: Some(refund.charge.clone()),
         amount: refund.amount,
         currency: refund.currency.to_uppercase(),
-        status: "succeeded",
-        reason: refund.reason.map(|reason| reason.name()),
+        status: refund.status.name(),
+        reason: refund.reason.map(|reason| reason.name().to_owned()),
         idempotency_keys: refund.asked.keys.clone(),
         metadata: refund.metadata.clone(),
         asked: refund.asked.count,

@@ -79,6 +79,7 @@ impl Reply {
 
 pub(crate) struct Gateway {
     pub(crate) running: Running,
+    settings: Settings,
     pub(crate) client: reqwest::Client,
     pub(crate) folder: Folder,
 }
@@ -107,14 +108,14 @@ impl Gateway {
         let folder = Folder::new();
         let mut settings = Settings::new(folder.books());
         change(&mut settings);
-        let running = Running::start(settings).await.unwrap();
-        Self { running, client, folder }
+        let running = Running::start(settings.clone()).await.unwrap();
+        Self { running, settings, client, folder }
     }
 
     /// Stops it and starts it again on the same books.
     pub(crate) async fn restart(self) -> Self {
         self.running.stop().await.unwrap();
-        let running = Running::start(Settings::new(self.folder.books())).await.unwrap();
+        let running = Running::start(self.settings.clone()).await.unwrap();
         Self { running, ..self }
     }
 
@@ -181,6 +182,27 @@ impl Gateway {
 
     pub(crate) async fn books(&self) -> Value {
         self.get("/_sandbox/books").await.ok()
+    }
+
+    /// Asks for the books until they are as `is_right` wants them.
+    pub(crate) async fn books_when(&self, is_right: impl Fn(&Value) -> bool) -> Value {
+        let right = async {
+            loop {
+                let books = self.books().await;
+                if is_right(&books) {
+                    return books;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), right).await.unwrap()
+    }
+
+    /// The settlement file.
+    pub(crate) async fn settlement(&self) -> String {
+        let reply = self.get("/_sandbox/settlement.csv").await;
+        assert_eq!(reply.header("content-type"), Some("text/csv; charset=utf-8"));
+        reply.text
     }
 
     /// The books' only charge.

@@ -1,63 +1,40 @@
 //! Events, as a merchant receives them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 
+use crate::inbox::{Inbox, Post};
 use crate::support::{Gateway, assert_has};
 
-/// Takes one POST, answers it with `status`, and returns its signature and body.
-async fn receive(listener: &TcpListener, status: u16) -> (String, String) {
-    let received = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut bytes = Vec::new();
-        loop {
-            stream.read_buf(&mut bytes).await.unwrap();
-            let text = String::from_utf8_lossy(&bytes);
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let header = |name: &str| {
-                let line = head.lines().find(|line| line.to_lowercase().starts_with(name));
-                line.and_then(|line| line.split_once(": ")).map(|(_, value)| value.to_owned())
-            };
-            let length: usize = header("content-length:").unwrap().parse().unwrap();
-            if body.len() == length {
-                let (signature, body) = (header("stripe-signature:").unwrap(), body.to_owned());
-                let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                stream.write_all(answer.as_bytes()).await.unwrap();
-                return (signature, body);
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), received).await.unwrap()
+async fn start() -> (Gateway, Inbox) {
+    let inbox = Inbox::start().await;
+    let gateway = Gateway::start_with(|settings| {
+        settings.webhook_url = Some(inbox.url.clone());
+        settings.webhook_secret = "whsec_1".to_owned();
+    })
+    .await;
+    (gateway, inbox)
 }
 
-fn verify(signature: &str, body: &str) -> Value {
+fn verify(post: &Post) -> Value {
+    let signature = post.header("stripe-signature").unwrap();
     let (time, digest) = signature.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
     let mut mac = Hmac::<Sha256>::new_from_slice(b"whsec_1").unwrap();
-    mac.update(format!("{time}.{body}").as_bytes());
+    mac.update(format!("{time}.{}", post.body).as_bytes());
     assert_eq!(hex::encode(mac.finalize().into_bytes()), digest);
-    serde_json::from_str(body).unwrap()
+    post.json()
 }
 
 #[tokio::test]
 async fn events_are_signed_and_sent_again_until_they_are_taken() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let gateway = Gateway::start_with(|settings| {
-        settings.webhook_url = Some(url);
-        settings.webhook_secret = "whsec_1".to_owned();
-    })
-    .await;
-
+    let (gateway, mut inbox) = start().await;
+    inbox.refuse(1);
     let id = gateway.paid().await;
-    let (signature, refused) = receive(&listener, 500).await;
-    let first = verify(&signature, &refused);
-    let (signature, taken) = receive(&listener, 200).await;
-    assert_eq!(verify(&signature, &taken)["id"], first["id"]);
+    let first = verify(&inbox.next().await);
+    assert_eq!(verify(&inbox.next().await)["id"], first["id"]);
     assert_has(&first, json!({"object": "event", "type": "payment_intent.succeeded", "livemode": false}));
     assert_has(&first["data"]["object"], json!({"id": id, "status": "succeeded"}));
 
@@ -65,11 +42,61 @@ async fn events_are_signed_and_sent_again_until_they_are_taken() {
     gateway.post_with_key("/v1/refunds", &form, "refund-1").await.ok();
     let mut kinds = Vec::new();
     for _ in 0..2 {
-        let (signature, body) = receive(&listener, 200).await;
-        let event = verify(&signature, &body);
+        let event = verify(&inbox.next().await);
         assert_eq!(event["request"]["idempotency_key"], "refund-1");
         kinds.push(event["type"].as_str().unwrap().to_owned());
     }
     kinds.sort();
     assert_eq!(kinds, ["charge.refunded", "refund.updated"]);
+}
+
+#[tokio::test]
+async fn what_was_not_taken_is_told_after_a_restart() {
+    let (gateway, mut inbox) = start().await;
+    inbox.refuse(1_000);
+    let id = gateway.paid().await;
+    let refused = verify(&inbox.next().await);
+    let gateway = gateway.restart().await;
+    inbox.accept();
+    let again = verify(&inbox.next().await);
+    assert_eq!(again["id"], refused["id"]);
+    assert_eq!(again["data"]["object"]["id"], json!(id));
+    // What was taken is not told again: the next one is of something else.
+    let is_noted = |_: &Value| std::fs::read_to_string(gateway.folder.books()).unwrap().contains("\"taken\"");
+    gateway.books_when(is_noted).await;
+    let gateway = gateway.restart().await;
+    let other = gateway.paid().await;
+    assert_eq!(verify(&inbox.next().await)["data"]["object"]["id"], json!(other));
+}
+
+#[tokio::test]
+async fn one_comes_several_times() {
+    let (gateway, mut inbox) = start().await;
+    gateway.fault(json!({"fault": "webhook_duplicate"})).await.ok();
+    gateway.paid().await;
+    let first = verify(&inbox.next().await);
+    for _ in 1..5 {
+        assert_eq!(verify(&inbox.next().await)["id"], first["id"]);
+    }
+}
+
+#[tokio::test]
+async fn one_comes_after_the_one_that_follows_it() {
+    let (gateway, mut inbox) = start().await;
+    gateway.fault(json!({"fault": "webhook_reordered", "count": 1, "delayMs": 20_000})).await.ok();
+    let first = gateway.paid().await;
+    let second = gateway.paid().await;
+    for id in [second, first] {
+        assert_eq!(verify(&inbox.next().await)["data"]["object"]["id"], json!(id));
+    }
+}
+
+#[tokio::test]
+async fn one_comes_late() {
+    let (gateway, mut inbox) = start().await;
+    gateway.fault(json!({"fault": "webhook_late", "operation": "charge", "delayMs": 300})).await.ok();
+    let start = Instant::now();
+    gateway.paid().await;
+    verify(&inbox.next().await);
+    assert!(start.elapsed() >= Duration::from_millis(300));
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Context;
 use super::issuer::charge;
+use super::{Context, forced_failure};
 use crate::edge;
 use crate::faults::Kind;
 use crate::stripe::call::{Capture, Confirmation, NewIntent};
@@ -62,8 +62,7 @@ pub(super) fn create(store: &mut Store, new: NewIntent, context: &mut Context<'_
     if let Some(how) = &confirmation {
         check_return_url(&intent, how)?;
     }
-    let asked = store.asked_so_far(context.key);
-    intent.asked.entry(kind).or_default().note(asked, context.key);
+    intent.asked.entry(kind).or_default().note(context.asked, context.key);
     context.reference = Some(intent.id.clone());
     match confirmation {
         Some(how) => charge(store, intent, &how, context),
@@ -107,7 +106,7 @@ pub(super) fn cancel(
 ) -> Result<Value, ApiError> {
     let mut intent = find(store, id)?;
     context.reference = Some(intent.id.clone());
-    if let Some(failure) = context.forced_failure.take() {
+    if let Some(failure) = forced_failure(context) {
         return Err(ApiError::refused(&failure));
     }
     let Ok(status) = intent.status.on(Event::Canceled) else {
@@ -154,7 +153,7 @@ pub(super) fn capture(store: &mut Store, id: &str, how: Capture, context: &mut C
         );
         return Err(ApiError::invalid(message).code("amount_too_large").param("amount_to_capture"));
     }
-    if let Some(failure) = context.forced_failure.take() {
+    if let Some(failure) = forced_failure(context) {
         return Err(ApiError::refused(&failure));
     }
     let mut charge = last_charge(store, &intent)?;

@@ -2,16 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::Context;
 use super::intents::{advance, find, keep};
+use super::{Context, forced_failure};
+use crate::control::Challenge;
 use crate::edge;
+use crate::faults::Fault;
 use crate::stripe::call::Confirmation;
 use crate::stripe::cards::{self, Verdict};
 use crate::stripe::error::ApiError;
 use crate::stripe::objects::{CaptureMethod, Charge, Failure, Intent, Metadata};
 use crate::stripe::render;
 use crate::stripe::status::{Event, Status};
-use crate::stripe::store::Store;
+use crate::stripe::store::{Effect, Store};
 
 /// Asks the issuer.
 pub(super) fn charge(
@@ -21,8 +23,17 @@ pub(super) fn charge(
     context: &mut Context<'_>,
 ) -> Result<Value, ApiError> {
     let method = intent.payment_method.clone().unwrap_or_default();
-    let verdict = match context.forced_failure.take() {
+    if let Some(hit) = context.take_outcome(&[Fault::Async]) {
+        advance(&mut intent, Event::Delayed)?;
+        let effect = Effect::Decide { intent: intent.id.clone() };
+        context.late.push((context.now_ms + hit.delay_ms(), context.kind, effect));
+        let answer = keep(store, intent);
+        context.emit("payment_intent.processing", answer.clone());
+        return Ok(answer);
+    }
+    let verdict = match forced_failure(context) {
         Some(failure) => Verdict::Declined(failure),
+        None if context.take_outcome(&[Fault::ActionRequired]).is_some() => Verdict::Challenged,
         None => cards::verdict(&method),
     };
     match verdict {
@@ -37,6 +48,19 @@ pub(super) fn charge(
         }
         decided => settle(store, intent, decided, context),
     }
+}
+
+/// The issuer decides on what is processing.
+pub(super) fn decide(store: &mut Store, id: &str, context: &mut Context<'_>) -> Result<(), ApiError> {
+    let intent = find(store, id)?;
+    let method = intent.payment_method.clone().unwrap_or_default();
+    let verdict = match cards::verdict(&method) {
+        Verdict::Challenged => Verdict::Declined(cards::authentication_required()),
+        verdict => verdict,
+    };
+    // A decline is an error to who asked, but here nobody has.
+    let _ = settle(store, intent, verdict, context);
+    Ok(())
 }
 
 fn next_action(intent: &Intent, how: &Confirmation, context: &Context<'_>) -> Value {
@@ -108,13 +132,6 @@ fn attempt(intent: &Intent, method: &str, now_ms: i64) -> Charge {
         refunds: Vec::new(),
         created_at_ms: now_ms,
     }
-}
-
-/// How the buyer leaves a challenge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Challenge {
-    Passed,
-    Failed,
 }
 
 /// The buyer has answered a challenge. Where they go back to, if there is such a place.

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
+use crate::shelf::Object;
 use crate::stripe::call::{Page, RefundFilter};
 use crate::stripe::error::ApiError;
-use crate::stripe::objects::{Object, Refund};
+use crate::stripe::objects::Refund;
 use crate::stripe::render;
 use crate::stripe::store::Store;
 

@@ -2,13 +2,15 @@
 
 use serde_json::Value;
 
-use super::Context;
+use super::{Context, forced_failure};
 use crate::edge;
+use crate::faults::Fault;
+use crate::shelf::Asked;
 use crate::stripe::call::{NewRefund, RefundTarget};
 use crate::stripe::error::ApiError;
-use crate::stripe::objects::{Asked, Charge, Refund};
+use crate::stripe::objects::{Charge, Refund, RefundStatus};
 use crate::stripe::render;
-use crate::stripe::store::Store;
+use crate::stripe::store::{Effect, Store};
 
 /// Gives money back.
 pub(super) fn create(store: &mut Store, new: NewRefund, context: &mut Context<'_>) -> Result<Value, ApiError> {
@@ -27,24 +29,34 @@ pub(super) fn create(store: &mut Store, new: NewRefund, context: &mut Context<'_
         );
         return Err(ApiError::invalid(message).param("amount"));
     }
-    if let Some(failure) = context.forced_failure.take() {
+    if let Some(failure) = forced_failure(context) {
         return Err(ApiError::refused(&failure));
     }
+    let pending = context.take_outcome(&[Fault::Async]);
+    let fails = context.take_outcome(&[Fault::RefundFailsLater]);
 
     let mut asked = Asked::default();
-    asked.note(store.asked_so_far(context.key), context.key);
+    asked.note(context.asked, context.key);
     let refund = Refund {
         id: edge::random_id("re_3", 23),
         intent: charge.intent.clone(),
         charge: charge.id.clone(),
         amount,
         currency: charge.currency.clone(),
+        status: if pending.is_some() { RefundStatus::Pending } else { RefundStatus::Succeeded },
         reason: new.reason,
         metadata: new.metadata,
         created_at_ms: context.now_ms,
         asked,
     };
     context.reference = Some(refund.id.clone());
+    let id = refund.id.clone();
+    let later = match (pending, fails) {
+        (Some(hit), _) => Some((hit, Effect::SucceedRefund { refund: id })),
+        (None, Some(hit)) => Some((hit, Effect::FailRefund { refund: id })),
+        (None, None) => None,
+    };
+    context.late.extend(later.map(|(hit, effect)| (context.now_ms + hit.delay_ms(), context.kind, effect)));
     charge.amount_refunded += amount;
     charge.refunds.push(refund.id.clone());
     let answer = render::refund(&refund);
@@ -53,6 +65,25 @@ pub(super) fn create(store: &mut Store, new: NewRefund, context: &mut Context<'_
     store.put_charge(charge);
     store.put_refund(refund);
     Ok(answer)
+}
+
+/// A pending refund reaches the buyer.
+pub(super) fn succeed(store: &mut Store, id: &str, context: &mut Context<'_>) {
+    let Some(mut refund) = store.refunds.get(id).cloned() else { return };
+    refund.status = RefundStatus::Succeeded;
+    context.emit("refund.updated", render::refund(&refund));
+    store.put_refund(refund);
+}
+
+/// A refund comes back: its money can be given back again.
+pub(super) fn fail(store: &mut Store, id: &str, context: &mut Context<'_>) {
+    let Some(mut refund) = store.refunds.get(id).cloned() else { return };
+    let Some(mut charge) = store.charges.get(&refund.charge).cloned() else { return };
+    refund.status = RefundStatus::Failed;
+    charge.amount_refunded -= refund.amount;
+    context.emit("refund.failed", render::refund(&refund));
+    store.put_charge(charge);
+    store.put_refund(refund);
 }
 
 /// The charge that is meant, if its money was taken.
