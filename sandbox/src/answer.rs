@@ -43,7 +43,9 @@ impl Answer {
             end -= 1;
         }
         self.body.truncate(end);
-        self.status = 200;
+        if !(200..300).contains(&self.status) {
+            self.status = 200;
+        }
         self
     }
 }

@@ -16,6 +16,11 @@ pub(crate) fn rfc3339(at_ms: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(at_ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// `at_ms` as ISO 8601 to the second, with an offset.
+pub(crate) fn rfc3339_seconds(at_ms: i64) -> String {
+    DateTime::<Utc>::from_timestamp_millis(at_ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, false)
+}
+
 /// `prefix` and as many random letters and digits as `length` says.
 pub(crate) fn random_id(prefix: &str, length: usize) -> String {
     let letters = rand::rng().sample_iter(Alphanumeric).take(length);

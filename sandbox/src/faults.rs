@@ -33,7 +33,7 @@ pub(crate) enum Fault {
     TimeoutAfter,
     /// Never executed; the connection is reset.
     Reset,
-    /// Executed, and answered with JSON that ends in the middle.
+    /// Executed, and answered with a success whose JSON ends in the middle.
     Malformed,
     /// Not executed, answered with a 429.
     RateLimited,

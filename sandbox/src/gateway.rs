@@ -29,6 +29,7 @@ pub(crate) struct Gateway<P: Protocol> {
     durable: Durable,
     pub(crate) faults: Faults,
     pub(crate) api_key: Option<String>,
+    webhook_secret: String,
     courier: Option<Courier>,
     /// Something is to happen later.
     late_added: Arc<Notify>,
@@ -83,6 +84,7 @@ impl<P: Protocol> Gateway<P> {
             durable,
             faults: Faults::default(),
             api_key: settings.api_key.clone(),
+            webhook_secret: settings.webhook_secret.clone(),
             courier,
             late_added: Arc::new(Notify::new()),
             stopping,

@@ -11,6 +11,7 @@ mod control;
 mod faults;
 mod gateway;
 
+mod adyen;
 mod stripe;
 
 mod webhooks;

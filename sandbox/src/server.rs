@@ -14,9 +14,9 @@ use tokio::task::JoinHandle;
 use crate::control;
 use crate::gateway::Gateway;
 use crate::settings::{Protocol, Settings};
-use crate::stripe;
 use crate::webhooks::{Courier, Seal};
 use crate::wire::{Wire, Wires};
+use crate::{adyen, stripe};
 
 /// How long connections that are still busy get when the gateway stops.
 const DRAIN_MS: u64 = 5_000;
@@ -44,6 +44,10 @@ struct Prepared {
 
 impl Prepared {
     async fn new(settings: &Settings) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            settings.protocol.can_sign_with(&settings.webhook_secret),
+            "the webhook secret is not one that the protocol can sign with"
+        );
         let (stop, stopping) = watch::channel(false);
         let app = match settings.protocol {
             Protocol::Stripe => {
@@ -51,6 +55,12 @@ impl Prepared {
                 let gateway = Gateway::open(settings, courier, stopping).await?;
                 control::router(Arc::clone(&gateway), stripe::challenge::router(Arc::clone(&gateway)))
                     .fallback_service(axum::routing::any(stripe::http::handle).with_state(gateway))
+            }
+            Protocol::Adyen => {
+                let courier = courier(settings, adyen::signature::seal)?;
+                let gateway = Gateway::open(settings, courier, stopping).await?;
+                control::router(Arc::clone(&gateway), adyen::challenge::router(Arc::clone(&gateway)))
+                    .fallback_service(axum::routing::any(adyen::http::handle).with_state(gateway))
             }
         };
         Ok(Self { app, stop })

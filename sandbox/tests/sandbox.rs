@@ -1,4 +1,4 @@
-//! The sandbox gateway over HTTP, asked by a client that knows Stripe's API and nothing of ours.
+//! The sandbox gateway over HTTP, asked by clients that know Stripe's and Adyen's API and nothing of ours.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it stands, its helpers as well")]
 
@@ -7,6 +7,8 @@ mod inbox;
 #[path = "sandbox/support.rs"]
 mod support;
 
+#[path = "sandbox/adyen.rs"]
+mod adyen;
 #[path = "sandbox/books.rs"]
 mod books;
 #[path = "sandbox/challenges.rs"]

@@ -27,6 +27,19 @@ fn what_cannot_be_understood_is_2_and_what_is_refused_is_1() {
 }
 
 #[test]
+fn a_sandbox_that_cannot_be_is_wrong_usage() {
+    let wrong: [&[&str]; 2] =
+        [&["sandbox", "--protocol", "gremlin"], &["sandbox", "--protocol", "adyen", "--webhook-secret", "whsec_1"]];
+    for arguments in wrong {
+        let refused = showrunner(arguments, &[]);
+        assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+        assert!(refused.stdout.is_empty());
+    }
+    let help = text(&showrunner(&["sandbox", "--help"], &[]).stdout);
+    assert!(help.contains("--protocol") && help.contains("adyen"), "{help}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named() {
     let refused = showrunner(&["saga", "list", "--url", "http://127.0.0.1:1"], &[]);
     assert_eq!(refused.status.code(), Some(1));

@@ -41,7 +41,7 @@ impl<P: Protocol> Gateway<P> {
         let mut messages = Vec::new();
         if self.courier.is_some() {
             let (at_ms, key) = (context.now_ms, context.key);
-            let told = Told { at_ms, request_id, key };
+            let told = Told { at_ms, request_id, key, secret: &self.webhook_secret };
             for event in context.events {
                 let mut message = Message {
                     id: 0,

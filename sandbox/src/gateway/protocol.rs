@@ -55,6 +55,8 @@ pub(crate) struct Told<'a> {
     /// The request that it comes of, and its key.
     pub(crate) request_id: &'a str,
     pub(crate) key: Option<&'a str>,
+    /// What it is signed with, where the signature is part of the body.
+    pub(crate) secret: &'a str,
 }
 
 /// What a call is carried out with, and what it leaves besides its answer.

@@ -1,10 +1,11 @@
 //! The books, on disk.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use sandbox::{Running, Settings};
+use sandbox::{Protocol, Running, Settings};
 use serde_json::json;
 
 use crate::support::{Gateway, new_intent};
@@ -76,19 +77,22 @@ async fn two_gateways_do_not_share_a_file() {
 }
 
 const CHILD_BOOKS: &str = "SANDBOX_TEST_CHILD_BOOKS";
+const CHILD_PROTOCOL: &str = "SANDBOX_TEST_CHILD_PROTOCOL";
 
-/// The gateway of the test below, in a process of its own; nothing when it is run as a test.
+/// The gateway of the tests that kill one, in a process of its own; nothing when it is run as a test.
 #[tokio::test]
 async fn gateway_in_a_child_process() {
     if let Ok(books) = std::env::var(CHILD_BOOKS) {
-        let running = Running::start(Settings::new(books)).await.unwrap();
+        let is_adyen = std::env::var(CHILD_PROTOCOL).is_ok_and(|protocol| protocol == "adyen");
+        let protocol = if is_adyen { Protocol::Adyen } else { Protocol::Stripe };
+        let running = Running::start(Settings::speaking(protocol, books)).await.unwrap();
         println!("\nurl={}", running.url);
         std::future::pending::<()>().await;
     }
 }
 
 /// Kills with SIGKILL when it is dropped.
-struct Killed(Child);
+pub(crate) struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -97,19 +101,26 @@ impl Drop for Killed {
     }
 }
 
-#[tokio::test]
-async fn a_killed_gateway_has_forgotten_nothing_that_it_answered() {
-    let mut gateway = Gateway::start().await;
-    let books = gateway.folder.path().join("child.jsonl");
+/// A gateway in a process of its own, and where it is.
+pub(crate) fn start_child(books: &Path, protocol: &str) -> (Killed, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "books::gateway_in_a_child_process", "--nocapture"])
-        .env(CHILD_BOOKS, &books)
+        .env(CHILD_BOOKS, books)
+        .env(CHILD_PROTOCOL, protocol)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let child = Killed(child);
     let url = lines.find_map(|line| line.unwrap().strip_prefix("url=").map(str::to_owned)).unwrap();
+    (child, url)
+}
+
+#[tokio::test]
+async fn a_killed_gateway_has_forgotten_nothing_that_it_answered() {
+    let mut gateway = Gateway::start().await;
+    let books = gateway.folder.path().join("child.jsonl");
+    let (child, url) = start_child(&books, "stripe");
 
     // Payments run against it until it is gone; whoever was told «succeeded» must find that again.
     gateway.running.url = url;
