@@ -1,8 +1,9 @@
 //! JSON bodies, read strictly: what is ambiguous, hostile or not understood is refused before anything is done.
 //!
 //! The order matters. The type and the size are looked at first, then the text ([`parse`]), then card numbers,
-//! and only then the members, so that no message ever repeats card data.
+//! and only then the members ([`members`]), so that no message ever repeats card data.
 
+mod members;
 mod parse;
 
 use crate::{
@@ -14,6 +15,7 @@ use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
+use members::Members;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
@@ -73,7 +75,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(Members(value)).map_err(|error| {
         let pointer = pointer(error.path());
         let text = error.inner().to_string();
         match unknown_member(&text) {
@@ -171,7 +173,18 @@ mod tests {
             let text = format!(r#"{{"seatIds": [{{"price": {bad}}}]}}"#);
             let problem = read::<Outer>(text.as_bytes()).unwrap_err();
             assert_eq!(problem.kind(), &kinds::INVALID_VALUE, "{bad}");
-            assert!(format!("{problem:?}").contains("/seatIds/0/price"), "{problem:?}");
+            let text = format!("{problem:?}");
+            assert!(text.contains("/seatIds/0/price") && text.contains("a whole number from -9223372036"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_not_taken_for_the_members_of_an_object() {
+        for (bad, pointer) in [("[[]]", "\"\""), (r#"{"seatIds": [[1]]}"#, "/seatIds/0"), ("\"x\"", "\"\"")] {
+            let problem = read::<Outer>(bad.as_bytes()).unwrap_err();
+            assert_eq!(problem.kind(), &kinds::INVALID_VALUE, "{bad}");
+            let text = format!("{problem:?}");
+            assert!(text.contains("must be an object") && text.contains(pointer), "{text}");
         }
     }
 
