@@ -42,8 +42,10 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Access::Roles(wanted) = access else { return next.run(request).await };
-    match admit(&state, request.headers(), address(request.extensions().get()), access, wanted).await {
+    if access == Access::Open {
+        return next.run(request).await;
+    }
+    match admit(&state, request.headers(), address(request.extensions().get()), access).await {
         Ok(principal) => {
             tracing::Span::current().record("actor", principal.name.as_str());
             request.extensions_mut().insert(principal);
@@ -53,13 +55,7 @@ pub(crate) async fn guard(
     }
 }
 
-async fn admit(
-    state: &ApiState,
-    headers: &HeaderMap,
-    address: IpAddr,
-    access: Access,
-    wanted: &[Role],
-) -> Result<Principal, Problem> {
+async fn admit(state: &ApiState, headers: &HeaderMap, address: IpAddr, access: Access) -> Result<Principal, Problem> {
     let found = match bearer(headers) {
         Some(secret) => state.tokens.find(secret).await?,
         None => None,
@@ -70,9 +66,8 @@ async fn admit(
     };
     state.limits.count(&principal)?;
     if !access.allows(principal.role) {
-        let roles: Vec<&str> = wanted.iter().map(|role| role.as_str()).collect();
         let detail = format!("A token with the role {} may not do this.", principal.role);
-        return Err(Problem::new(&kinds::WRONG_ROLE, detail).with("roles", roles));
+        return Err(Problem::wrong_role(detail, |role| access.allows(role)));
     }
     Ok(principal)
 }
@@ -111,7 +106,7 @@ impl Caller {
     /// # Errors
     /// 404.
     pub(crate) fn must_act_for(&self, user: &str) -> Result<(), Problem> {
-        if self.0.acts_for(user) { Ok(()) } else { Err(Problem::not_found()) }
+        if self.0.acts_for(user) { Ok(()) } else { Err(Problem::not_found("user")) }
     }
 
     /// Whether payloads and personal data are kept from this caller.

@@ -140,8 +140,8 @@ pub(crate) async fn show(
     StrictPath(name): StrictPath<String>,
 ) -> Result<Json<DefinitionShown>, Problem> {
     let catalog = state.engine.catalog();
-    let known = catalog.show(&name, None).await?.ok_or_else(Problem::not_found)?;
-    let listed = catalog.versions(&name).await?.ok_or_else(Problem::not_found)?;
+    let known = catalog.show(&name, None).await?.ok_or_else(|| Problem::not_found("definition"))?;
+    let listed = catalog.versions(&name).await?.ok_or_else(|| Problem::not_found("definition"))?;
     let DefinitionVersion { document, source, .. } = known.as_ref().try_into()?;
     Ok(Json(DefinitionShown { listed: listed.into(), document, source }))
 }
@@ -154,7 +154,8 @@ pub(crate) async fn show_version(
     State(state): State<ApiState>,
     StrictPath((name, version)): StrictPath<(String, i32)>,
 ) -> Result<Json<DefinitionVersion>, Problem> {
-    let known = state.engine.catalog().get(&name, version).await?.ok_or_else(Problem::not_found)?;
+    let known = state.engine.catalog().get(&name, version).await?;
+    let known = known.ok_or_else(|| Problem::not_found(VERSION))?;
     Ok(Json(DefinitionVersion::try_from(known.as_ref())?))
 }
 
@@ -166,6 +167,9 @@ pub(crate) struct DefinitionApplied {
     version: i32,
     digest: String,
 }
+/// What is not there where a version is not.
+const VERSION: &str = "version of a definition";
+
 
 /// Adds a version, unless one says the same already. New sagas use it once it is activated.
 #[utoipa::path(put, path = "/definitions/{name}", tag = "definitions", operation_id = "putDefinition",
@@ -244,7 +248,7 @@ pub(crate) async fn activate(
     let by = Author { name: &caller.name, address: Some(address) };
     let done = state.engine.catalog().activate(&name, version, by, reason).await;
     done.map_err(|error| match error {
-        ActivateError::Unknown { .. } => Problem::not_found(),
+        ActivateError::Unknown { .. } => Problem::not_found(VERSION),
         ActivateError::Invalid { mistakes, .. } => invalid(&mistakes),
         ActivateError::Database(error) => error.into(),
     })?;

@@ -72,7 +72,7 @@ pub(crate) async fn openapi() -> Response {
 /// What a kind of problem means: the address in a problem's `type`.
 #[utoipa::path(get, path = "/problems/{slug}", tag = "machines", responses((status = 200, body = Value)))]
 pub(crate) async fn problem(StrictPath(slug): StrictPath<String>) -> Result<Json<Value>, Problem> {
-    let kind = kinds::by_slug(&slug).ok_or_else(Problem::not_found)?;
+    let kind = kinds::by_slug(&slug).ok_or_else(|| Problem::not_found("kind of problem"))?;
     Ok(Json(json!({
         "type": format!("/problems/{}", kind.slug), "status": kind.status.as_u16(), "title": kind.title,
         "about": kind.about,

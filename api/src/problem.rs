@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::error::Error;
 use utoipa::ToSchema;
+use workflows::access::Role;
 
 /// What every refused or failed request is answered with.
 #[derive(Debug)]
@@ -50,15 +51,47 @@ impl Problem {
         self
     }
 
-    /// Nothing is there, or it is not the caller's.
+    /// Nothing can be there, whatever there is.
     #[must_use]
-    pub fn not_found() -> Self {
+    pub fn no_such_address() -> Self {
         Self::new(&kinds::NOT_FOUND, "Nothing is at this address.")
+    }
+
+    /// There is none, or it is not the caller's, who is told the same.
+    #[must_use]
+    pub fn not_found(what: &str) -> Self {
+        Self::new(&kinds::NOT_FOUND, format!("There is no such {what}."))
+    }
+
+    /// The caller's role does not include this; `may` says of a role whether it does.
+    pub(crate) fn wrong_role(detail: impl Into<String>, may: impl Fn(Role) -> bool) -> Self {
+        let roles: Vec<&str> = Role::ALL.into_iter().filter(|role| may(*role)).map(Role::as_str).collect();
+        Self::new(&kinds::WRONG_ROLE, detail).with("roles", roles)
+    }
+
+    /// Several mistakes in what was sent, each with a JSON pointer and a message; the first of them is the detail.
+    pub(crate) fn mistakes<M: Serialize>(
+        kind: &'static Kind,
+        mistakes: &[M],
+        told: impl Fn(&M) -> (&str, &str),
+    ) -> Self {
+        let detail = match mistakes.first().map(told).unwrap_or_default() {
+            // of the whole
+            ("", message) => message.to_owned(),
+            (pointer, message) => format!("{pointer}: {message}"),
+        };
+        Self::new(kind, detail).with("mistakes", json!(mistakes))
     }
 
     /// A member, at this JSON pointer, that is not of the expected form.
     pub fn invalid_value(pointer: &str, detail: impl Into<String>) -> Self {
         Self::new(&kinds::INVALID_VALUE, detail).with("pointer", pointer)
+    }
+
+    /// The idempotency key belongs to another request.
+    #[must_use]
+    pub fn idempotency_conflict() -> Self {
+        Self::new(&kinds::IDEMPOTENCY_CONFLICT, "The key was used with another body.")
     }
 
     /// Something that looks like a card number came in.
@@ -193,6 +226,15 @@ mod tests {
             json!({"type": "/problems/invalid-value", "title": "A value is not of the expected form",
                    "status": 400, "detail": "must have at least one", "pointer": "/seatIds"})
         );
+    }
+
+    #[test]
+    fn a_mistake_of_the_whole_has_no_place() {
+        let detail = |pointer: &str| {
+            let mistakes = [(pointer.to_owned(), "is wrong".to_owned())];
+            Problem::mistakes(&kinds::INVALID_INPUT, &mistakes, |(pointer, message)| (pointer, message)).detail
+        };
+        assert_eq!((detail("").as_str(), detail("/name").as_str()), ("is wrong", "/name: is wrong"));
     }
 
     #[test]

@@ -74,9 +74,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for StrictP
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         if parts.uri.path().contains("%00") {
-            return Err(Problem::not_found());
+            return Err(Problem::no_such_address());
         }
-        let Path(value) = Path::<T>::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        let Path(value) = Path::<T>::from_request_parts(parts, state).await.map_err(|_| Problem::no_such_address())?;
         Ok(Self(value))
     }
 }

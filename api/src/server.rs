@@ -97,8 +97,8 @@ fn not_accepted(client: Option<&SocketAddr>, error: &io::Error) {
 /// Nothing is here. Whoever looks for addresses without a token is counted.
 async fn not_found(State(state): State<ApiState>, auth::Address(address): auth::Address, request: Request) -> Problem {
     match auth::bearer(request.headers()) {
-        Some(_) => Problem::not_found(),
-        None => state.limits.count_address(address).err().unwrap_or_else(Problem::not_found),
+        Some(_) => Problem::no_such_address(),
+        None => state.limits.count_address(address).err().unwrap_or_else(Problem::no_such_address),
     }
 }
 
@@ -112,5 +112,5 @@ async fn method_not_allowed(method: Method) -> Response {
 
 /// What the documentation's own files answer, in our form.
 async fn as_problem(response: Response) -> Response {
-    if response.status() == StatusCode::NOT_FOUND { Problem::not_found().into_response() } else { response }
+    if response.status() == StatusCode::NOT_FOUND { Problem::no_such_address().into_response() } else { response }
 }

@@ -74,7 +74,7 @@ pub(crate) async fn cancel(
 
 fn problem(error: CancelError) -> Problem {
     match error {
-        CancelError::NotFound => Problem::not_found(),
+        CancelError::NotFound => Problem::not_found("order"),
         CancelError::NotCancellable(why) => Problem::new(&kinds::NOT_CANCELLABLE, why),
         CancelError::Act(error) => acts::problem(error),
         CancelError::Start(error) => start::problem(error),

@@ -98,9 +98,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let created = events::create(state.engine.pool(), &body.into()).await.map_err(|error| match error {
         CreateEventError::Invalid(mistakes) => {
-            let detail = mistakes.first().map(|first| format!("{}: {}", first.pointer, first.message));
-            Problem::new(&kinds::INVALID_EVENT, detail.unwrap_or_default())
-                .with("mistakes", serde_json::to_value(mistakes).unwrap_or_default())
+            Problem::mistakes(&kinds::INVALID_EVENT, &mistakes, |one| (&one.pointer, &one.message))
         }
         CreateEventError::Database(error) => error.into(),
     })?;
@@ -214,7 +212,7 @@ pub(crate) async fn show(
     StrictPath(id): StrictPath<EventId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let event = events::get(state.engine.pool(), id).await?.ok_or_else(Problem::not_found)?;
+    let event = events::get(state.engine.pool(), id).await?.ok_or_else(|| Problem::not_found("event"))?;
     let version = event.version.clone();
     cached::answer_if_new(&headers, CACHE_CONTROL, &version, &Event::try_from(event)?)
 }

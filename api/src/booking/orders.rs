@@ -88,7 +88,7 @@ pub(crate) async fn show(
         return Err(Problem::new(&kinds::INVALID_PARAMETER, detail).with("parameter", "wait"));
     }
     let pool = state.engine.pool();
-    let order = orders::find(pool, &caller, id).await?.ok_or_else(Problem::not_found)?;
+    let order = orders::find(pool, &caller, id).await?.ok_or_else(|| Problem::not_found("order"))?;
     if wait_secs == 0 || order.status.is_settled() {
         return Ok(Json(order.into()));
     }
@@ -96,6 +96,6 @@ pub(crate) async fn show(
         () = state.waits.wait(id, Duration::from_secs(wait_secs)) => {}
         () = state.draining.cancelled() => {}
     }
-    let order = orders::find(pool, &caller, id).await?.ok_or_else(Problem::not_found)?;
+    let order = orders::find(pool, &caller, id).await?.ok_or_else(|| Problem::not_found("order"))?;
     Ok(Json(order.into()))
 }

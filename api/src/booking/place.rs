@@ -85,12 +85,10 @@ fn problem(error: PlaceError) -> Problem {
         PlaceError::PaymentMethod(error) => Problem::invalid_value("/paymentMethod", error.to_string()),
         PlaceError::Key => Problem::invalid_value("/idempotencyKey", error.to_string()),
         PlaceError::Email => Problem::invalid_value("/email", error.to_string()),
-        PlaceError::NotFound => Problem::not_found(),
+        PlaceError::NotFound => Problem::not_found("hold"),
         PlaceError::HoldExpired => Problem::new(&kinds::HOLD_EXPIRED, "The seats are no longer kept."),
         PlaceError::OrderExists => Problem::new(&kinds::ORDER_EXISTS, "The hold has an order already."),
-        PlaceError::IdempotencyConflict => {
-            Problem::new(&kinds::IDEMPOTENCY_CONFLICT, "The key was used with another body.")
-        }
+        PlaceError::IdempotencyConflict => Problem::idempotency_conflict(),
         PlaceError::Start(StartError::Database(error)) | PlaceError::Database(error) => error.into(),
         PlaceError::Start(error) => Problem::internal(error),
         PlaceError::Commit(error) => error.into(),

@@ -18,7 +18,7 @@ pub(crate) async fn release(
     StrictPath(hold): StrictPath<HoldId>,
 ) -> Result<StatusCode, Problem> {
     state.holds.release(hold, caller.user.as_deref()).await.map_err(|error| match error {
-        ReleaseError::NotFound => Problem::not_found(),
+        ReleaseError::NotFound => Problem::not_found("hold"),
         ReleaseError::OrderExists(_) => Problem::new(&kinds::ORDER_EXISTS, "The hold has an order already."),
         ReleaseError::Database(error) => error.into(),
     })?;

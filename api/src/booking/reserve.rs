@@ -93,7 +93,8 @@ pub(crate) async fn reserve(
 
 fn problem(error: ReserveError) -> Problem {
     match error {
-        ReserveError::NoSuchEvent(_) | ReserveError::NotFound => Problem::not_found(),
+        ReserveError::NoSuchEvent(_) => Problem::not_found("event"),
+        ReserveError::NotFound => Problem::not_found("hold"),
         ReserveError::NoSuchSection(_) => {
             Problem::invalid_value("/bestAvailable/section", "the event has no such section")
         }

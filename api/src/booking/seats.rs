@@ -79,7 +79,7 @@ pub(crate) async fn list(
 
 fn problem(error: SeatMapError) -> Problem {
     match error {
-        SeatMapError::NoSuchEvent(_) => Problem::not_found(),
+        SeatMapError::NoSuchEvent(_) => Problem::not_found("event"),
         SeatMapError::NoSuchSection(_) => {
             Problem::new(&kinds::INVALID_PARAMETER, "The event has no such section.").with("parameter", "section")
         }

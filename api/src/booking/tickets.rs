@@ -53,7 +53,7 @@ pub(crate) async fn show(
     Caller(caller): Caller,
     StrictPath(id): StrictPath<TicketId>,
 ) -> Result<Json<Ticket>, Problem> {
-    let ticket = tickets::find(state.engine.pool(), &caller, id).await?.ok_or_else(Problem::not_found)?;
+    let ticket = tickets::find(state.engine.pool(), &caller, id).await?.ok_or_else(|| Problem::not_found("ticket"))?;
     Ok(Json(ticket.into()))
 }
 

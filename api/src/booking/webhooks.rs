@@ -52,7 +52,8 @@ pub(crate) async fn receive(
 /// News that were refused, as a problem.
 pub(super) fn problem(state: &ApiState, address: IpAddr, error: NewsError) -> Problem {
     match error {
-        NewsError::UnknownGateway(_) | NewsError::UnknownOrder => Problem::not_found(),
+        NewsError::UnknownGateway(_) => Problem::not_found("gateway"),
+        NewsError::UnknownOrder => Problem::not_found("order"),
         NewsError::Webhook(WebhookError::Unreadable(why)) => Problem::new(&kinds::MALFORMED_JSON, why),
         NewsError::Webhook(error) => wrong_signature(state, address, error.to_string()),
         NewsError::Signal(error) => acts::problem(error),

@@ -128,7 +128,7 @@ fn done(saga_id: SagaId, seq: i64) -> Response {
 /// An act that was refused, as a problem.
 pub(crate) fn problem(error: ActError) -> Problem {
     match error {
-        ActError::NotFound => Problem::not_found(),
+        ActError::NotFound => Problem::not_found("saga"),
         ActError::MovedOn { seq, what } => {
             let detail = format!("The saga is at {seq} now: {what}.");
             Problem::new(&kinds::MOVED_ON, detail).with("currentSeq", seq)

@@ -42,7 +42,7 @@ pub(crate) async fn follow(
     StrictQuery(Nothing {}): StrictQuery<Nothing>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let view = state.engine.saga(saga).await?.ok_or_else(Problem::not_found)?;
+    let view = state.engine.saga(saga).await?.ok_or_else(|| Problem::not_found("saga"))?;
     let seq = streams::last_event_id(&headers).and_then(|id| id.parse().ok()).unwrap_or(0);
     if view.run.state.is_finished() && seq >= view.run.seq {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -18,7 +18,10 @@ use orchestrator::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
-use workflows::search::{self, PERSONAL_TAGS, Scope};
+use workflows::{
+    access::Role,
+    search::{self, PERSONAL_TAGS, Scope},
+};
 
 /// The name of this list in cursors.
 const LIST: &str = "sagas";
@@ -144,7 +147,8 @@ impl Asked {
         let personal = tags.keys().any(|name| PERSONAL_TAGS.contains(&name.as_str()))
             || text.as_deref().is_some_and(|text| text.contains('@'));
         if redacted && personal {
-            return Err(Problem::new(&kinds::WRONG_ROLE, "A viewer sees no personal data, and does not search by it."));
+            let detail = "A viewer sees no personal data, and does not search by it.";
+            return Err(Problem::wrong_role(detail, |role| role.includes(Role::Viewer) && role != Role::Viewer));
         }
         let state = query.state.map(|name| {
             saga::State::from_name(&name).ok_or_else(|| {

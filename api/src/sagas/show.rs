@@ -132,7 +132,7 @@ pub(crate) async fn show(
     StrictQuery(Nothing {}): StrictQuery<Nothing>,
 ) -> Result<Json<Saga>, Problem> {
     tracing::Span::current().record("saga.id", tracing::field::display(id));
-    let view = state.engine.saga(id).await?.ok_or_else(Problem::not_found)?;
+    let view = state.engine.saga(id).await?.ok_or_else(|| Problem::not_found("saga"))?;
     Ok(Json(Saga::of(view, caller.sees_redacted())))
 }
 
@@ -171,7 +171,7 @@ pub(crate) async fn why(
     StrictQuery(Nothing {}): StrictQuery<Nothing>,
 ) -> Result<Json<Why>, Problem> {
     tracing::Span::current().record("saga.id", tracing::field::display(id));
-    let why = state.engine.why(id).await.map_err(acts::problem)?.ok_or_else(Problem::not_found)?;
+    let why = state.engine.why(id).await.map_err(acts::problem)?.ok_or_else(|| Problem::not_found("saga"))?;
     Ok(Json(Why {
         sentence: why.sentence,
         waiting_on: why.waiting_on,

@@ -105,7 +105,10 @@ async fn what_belongs_to_another_is_not_there() {
     let (anna, ben) = (app.token_of("anna").await, app.token_of("ben").await);
     let order = app.order("anna").await.text("/orderId");
     app.get(&anna, &format!("/orders/{order}")).await.expect(200);
-    app.get(&ben, &format!("/orders/{order}")).await.expect_problem(404, "not-found");
+    let anothers = app.get(&ben, &format!("/orders/{order}")).await.expect_problem(404, "not-found");
+    assert_eq!(anothers.text("/detail"), "There is no such order.");
+    let nobodys = app.get(&ben, "/orders/ord_00000000000000000000000000000000").await.expect(404);
+    assert_eq!(nobodys.body, anothers.body);
     let cancel = json!({"reason": "mine now"});
     app.post(&ben, &format!("/orders/{order}/cancel"), &cancel).await.expect_problem(404, "not-found");
     assert_eq!(app.get(&ben, "/orders").await.expect(200).body["items"], json!([]));

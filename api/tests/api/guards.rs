@@ -56,7 +56,10 @@ async fn every_route_asks_for_a_token_and_its_role_before_it_looks_at_the_body()
             if wanted {
                 assert!(![401, 403].contains(&answer.status.as_u16()), "{role} {method} {path}: {:?}", answer.body);
             } else {
-                answer.expect_problem(403, "wrong-role");
+                let may = answer.expect_problem(403, "wrong-role").body["roles"].clone();
+                let includes = |one: &Role| roles.iter().any(|wanted| one.includes(wanted.parse().unwrap()));
+                let expected: Vec<_> = Role::ALL.into_iter().filter(includes).map(Role::as_str).collect();
+                assert_eq!(may, json!(expected), "{method} {path}");
             }
         }
     }
