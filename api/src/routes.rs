@@ -20,7 +20,8 @@ const ADMIN: Access = Access::Roles(&[Role::Admin]);
 const CLIENT: Access = Access::Roles(&[Role::Client]);
 const VIEWER: Access = Access::Roles(&[Role::Viewer]);
 const OPERATOR: Access = Access::Roles(&[Role::Operator]);
-const CLIENT_OR_OPERATOR: Access = Access::Roles(&[Role::Client, Role::Operator]);
+/// Who may start sagas, and check tickets.
+pub(crate) const CLIENT_OR_OPERATOR: Access = Access::Roles(&[Role::Client, Role::Operator]);
 
 /// One route.
 pub(crate) struct Route {

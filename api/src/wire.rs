@@ -1,7 +1,7 @@
 //! Shapes that many answers share.
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use utoipa::ToSchema;
 use workflows::money::Money;
 
@@ -36,6 +36,28 @@ impl From<DateTime<Utc>> for Time {
     fn from(time: DateTime<Utc>) -> Self {
         Self(time)
     }
+}
+
+/// A time in a request: RFC 3339 with any offset.
+pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    read(deserializer, "a time in RFC 3339, such as 2026-12-31T19:00:00Z", |text| {
+        DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
+    })
+}
+
+/// A day in a request.
+pub(crate) fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NaiveDate>, D::Error> {
+    read(deserializer, "a day, such as 2026-12-31", |text| text.parse().ok())
+}
+
+/// What a text says, or what it should have been.
+fn read<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    wanted: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    read(&text).map(Some).ok_or_else(|| D::Error::custom(format!("must be {wanted}")))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::{
     query::{StrictPath, StrictQuery},
     state::ApiState,
     strict_json::StrictJson,
-    wire::{Amount, Time},
+    wire::{self, Amount, Time},
 };
 use axum::{
     Json,
@@ -167,14 +167,17 @@ impl TryFrom<events::Event> for Event {
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventsQuery {
     /// The day at the venue.
+    #[serde(default, deserialize_with = "wire::date")]
     date: Option<NaiveDate>,
     /// Words of name, venue or description; typing errors are forgiven.
     q: Option<String>,
     /// A part of the venue's name.
     venue: Option<String>,
     /// Begins then or later.
+    #[serde(default, deserialize_with = "wire::time")]
     from: Option<DateTime<Utc>>,
     /// Begins before.
+    #[serde(default, deserialize_with = "wire::time")]
     to: Option<DateTime<Utc>>,
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,

@@ -7,6 +7,7 @@ use crate::{
     problem::{Problem, kinds},
     query::{StrictPath, StrictQuery},
     state::ApiState,
+    wire,
 };
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
@@ -33,8 +34,10 @@ pub(crate) struct OrdersQuery {
     /// With this status.
     status: Option<String>,
     /// Placed then or later.
+    #[serde(default, deserialize_with = "wire::time")]
     from: Option<DateTime<Utc>>,
     /// Placed before.
+    #[serde(default, deserialize_with = "wire::time")]
     to: Option<DateTime<Utc>>,
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,

@@ -6,7 +6,7 @@ use crate::{
     problem::{Problem, kinds},
     query,
     state::ApiState,
-    wire::Time,
+    wire::{self, Time},
 };
 use axum::{Json, extract::State, http::Uri};
 use chrono::{DateTime, Utc};
@@ -39,8 +39,10 @@ pub(crate) struct SagasQuery {
     /// The step that they stand at.
     step: Option<String>,
     /// Started then or later.
+    #[serde(default, deserialize_with = "wire::time")]
     from: Option<DateTime<Utc>>,
     /// Started before.
+    #[serde(default, deserialize_with = "wire::time")]
     to: Option<DateTime<Utc>>,
     /// A saga's or an order's id, the reference of a payment or a refund, a seat, an event, and, save for viewers,
     /// a user or an e-mail address.

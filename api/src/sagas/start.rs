@@ -3,10 +3,10 @@
 use crate::{
     auth::Caller,
     problem::{Problem, kinds},
-    replay,
+    replay, routes,
     state::ApiState,
     strict_json::StrictJson,
-    text,
+    text, wire,
 };
 use axum::{
     Json,
@@ -14,7 +14,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use orchestrator::{
     ids::SagaId,
     start::{Start, StartError, Started},
@@ -26,6 +26,8 @@ use utoipa::ToSchema;
 
 /// The most tags of a saga.
 const TAGS_MAX: usize = 32;
+/// Sagas begin before this year: a deadline, which may be a year and a day later, is still a time of RFC 3339.
+const START_YEAR_END: i32 = 9998;
 
 /// A saga to be started.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -43,6 +45,7 @@ pub(crate) struct StartSaga {
     #[serde(default)]
     tags: BTreeMap<String, String>,
     /// Nothing runs before.
+    #[serde(default, deserialize_with = "wire::time")]
     start_at: Option<DateTime<Utc>>,
     /// Higher ones go first.
     #[serde(default)]
@@ -66,7 +69,11 @@ pub(crate) async fn start(
     StrictJson(body): StrictJson<StartSaga>,
 ) -> Result<Response, Problem> {
     if caller.user.is_some() {
-        return Err(Problem::new(&kinds::WRONG_ROLE, "A token that acts for one user may not start sagas itself."));
+        let detail = "A token that acts for one user may not start sagas itself.";
+        return Err(Problem::wrong_role(detail, |role| routes::CLIENT_OR_OPERATOR.allows(role)));
+    }
+    if body.start_at.is_some_and(|at| at.year() >= START_YEAR_END) {
+        return Err(Problem::invalid_value("/startAt", format!("must be before the year {START_YEAR_END}")));
     }
     if body.tags.len() > TAGS_MAX {
         return Err(Problem::invalid_value("/tags", format!("may have at most {TAGS_MAX} members")));
@@ -95,7 +102,7 @@ pub(crate) async fn start(
     match started {
         Started::New(_) => Ok(response),
         Started::Known(_) => Ok(replay::marked(response)),
-        Started::Conflict(_) => Err(Problem::new(&kinds::IDEMPOTENCY_CONFLICT, "The key was used with another body.")),
+        Started::Conflict(_) => Err(Problem::idempotency_conflict()),
     }
 }
 
@@ -104,9 +111,7 @@ pub(crate) fn problem(error: StartError) -> Problem {
     match error {
         StartError::UnknownDefinition { .. } => Problem::new(&kinds::UNKNOWN_DEFINITION, error.to_string()),
         StartError::InvalidInput(mistakes) => {
-            let first = mistakes.first().map(|first| format!("{}: {}", first.pointer, first.message));
-            Problem::new(&kinds::INVALID_INPUT, first.unwrap_or_default())
-                .with("mistakes", serde_json::to_value(mistakes).unwrap_or_default())
+            Problem::mistakes(&kinds::INVALID_INPUT, &mistakes, |one| (&one.pointer, &one.message))
         }
         StartError::Database(error) => error.into(),
         StartError::Commit(error) => error.into(),

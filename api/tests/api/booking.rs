@@ -118,7 +118,8 @@ async fn what_belongs_to_another_is_not_there() {
     let wish = json!({"userId": "anna", "bestAvailable": {"count": 1}});
     app.post(&ben, &format!("/events/{event}/reserve"), &wish).await.expect_problem(404, "not-found");
     let start = json!({"definition": "refund-order", "input": {}, "idempotencyKey": "k"});
-    app.post(&ben, "/sagas", &start).await.expect_problem(403, "wrong-role");
+    let refused = app.post(&ben, "/sagas", &start).await.expect_problem(403, "wrong-role");
+    assert_eq!(refused.body["roles"], json!(["client", "operator", "admin"]));
 }
 
 #[tokio::test]

@@ -35,6 +35,37 @@ async fn a_saga_is_started_once_per_key() {
     let refused = app.post("client", "/sagas", &wrong).await.expect_problem(400, "invalid-input");
     let mistakes = refused.body["mistakes"].as_array().unwrap();
     assert!(mistakes.iter().any(|mistake| mistake["pointer"] == "/orderId"), "{mistakes:?}");
+    let empty = json!({"definition": "demo-greeting", "input": {}, "idempotencyKey": "e"});
+    let refused = app.post("client", "/sagas", &empty).await.expect_problem(400, "invalid-input");
+    assert!(!refused.text("/detail").starts_with(':'), "{}", refused.body);
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_be_is_refused_with_what_would_be_right() {
+    let app = App::new().await;
+    let by_position = json!(["demo-greeting", 1, {"name": "x"}, "k", {}, null, 0]);
+    let refused = app.post("operator", "/sagas", &by_position).await.expect_problem(400, "invalid-value");
+    assert_eq!(refused.text("/detail"), "must be an object, not a list");
+    for (member, value, right) in [
+        ("startAt", json!("2035-06-01"), "must be a time in RFC 3339, such as"),
+        ("startAt", json!("9999-12-31T23:59:59Z"), "must be before the year 9998"),
+        ("startAt", json!("9999-12-31T23:59:59-01:00"), "must be before the year 9998"),
+        ("priority", json!(70_000), "must be a whole number from -32768 to 32767, not 70000"),
+        ("tags", json!([]), ""),
+    ] {
+        let mut body = start("k");
+        body[member] = value;
+        let refused = app.post("operator", "/sagas", &body).await.expect_problem(400, "invalid-value");
+        assert_eq!(refused.text("/pointer"), format!("/{member}"));
+        assert!(refused.text("/detail").contains(right), "{}", refused.body);
+    }
+    let mut last = start("last");
+    last["startAt"] = json!("9997-12-31T23:59:59Z");
+    let saga = app.post("operator", "/sagas", &last).await.expect(202).text("/sagaId");
+    let seen = app.get("operator", &format!("/sagas/{saga}")).await.expect(200);
+    assert_eq!(seen.text("/deadlineAt"), "9998-01-01T00:00:59Z");
+    let refused = app.get("viewer", "/sagas?from=2035-06-01").await.expect_problem(400, "invalid-parameter");
+    assert!(refused.text("/detail").starts_with("from: must be a time in RFC 3339, such as"), "{}", refused.body);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Times as people write them: with an offset, or as the clock on the venue's wall shows them.
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, LocalResult, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// Forms of a local time.
@@ -18,6 +18,9 @@ pub enum TimeError {
         /// Where.
         zone: Tz,
     },
+    /// RFC 3339 cannot say it in UTC.
+    #[error("not within the years 0 to 9999 in UTC")]
+    OutOfRange,
 }
 
 /// Reads a time. A local one is in `zone`; an hour that comes twice there means the first.
@@ -25,6 +28,11 @@ pub enum TimeError {
 /// # Errors
 /// [`TimeError`].
 pub fn read_time(text: &str, zone: Tz) -> Result<DateTime<Utc>, TimeError> {
+    let time = read_any(text, zone)?;
+    if (0..=9999).contains(&time.year()) { Ok(time) } else { Err(TimeError::OutOfRange) }
+}
+
+fn read_any(text: &str, zone: Tz) -> Result<DateTime<Utc>, TimeError> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }
@@ -65,6 +73,10 @@ mod tests {
             // winter and summer
             ("2026-12-31T20:00", Berlin, Ok("2026-12-31T19:00:00Z")),
             ("2026-07-01T20:00:00", Berlin, Ok("2026-07-01T18:00:00Z")),
+            // the last that RFC 3339 can say, and one too many
+            ("9999-12-31T23:59:59Z", Berlin, Ok("9999-12-31T23:59:59Z")),
+            ("9999-12-31T23:59:59-01:00", Berlin, Err(TimeError::OutOfRange)),
+            ("0000-01-01T00:00", Berlin, Err(TimeError::OutOfRange)),
             // no time
             ("tomorrow", Berlin, Err(TimeError::NotATime)),
             ("2026-02-30T20:00", Berlin, Err(TimeError::NotATime)),
