@@ -3,9 +3,9 @@
 use crate::{
     auth::{Address, Caller},
     card_data,
-    page::Page,
+    page::{self, Page},
     problem::{Problem, kinds},
-    query::StrictPath,
+    query::{StrictPath, StrictQuery},
     state::ApiState,
     strict_json::{JSON_BYTES_MAX, StrictJson, read_body},
     text,
@@ -23,7 +23,10 @@ use orchestrator::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
+
+/// The name of this list in cursors.
+const LIST: &str = "definitions";
 
 /// A definition and its versions.
 #[derive(Debug, Serialize, ToSchema)]
@@ -113,12 +116,29 @@ impl TryFrom<&Known> for DefinitionVersion {
     }
 }
 
+/// How many, and from where on.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DefinitionsQuery {
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
 /// Every definition with its versions, by name.
 #[utoipa::path(get, path = "/definitions", tag = "definitions", operation_id = "listDefinitions",
-    responses((status = 200, body = Page<DefinitionListed>)))]
-pub(crate) async fn list(State(state): State<ApiState>) -> Result<Json<Page<DefinitionListed>>, Problem> {
-    let listed = state.engine.catalog().list().await?;
-    Ok(Json(Page { items: listed.into_iter().map(DefinitionListed::from).collect(), next: None }))
+    params(DefinitionsQuery), responses((status = 200, body = Page<DefinitionListed>)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    StrictQuery(query): StrictQuery<DefinitionsQuery>,
+) -> Result<Json<Page<DefinitionListed>>, Problem> {
+    let limit = page::limit(query.limit)?;
+    let after: Option<String> = page::decode(LIST, query.cursor.as_deref())?;
+    let mut rows = state.engine.catalog().list().await?;
+    rows.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    rows.retain(|one| after.as_ref().is_none_or(|after| one.name > *after));
+    Ok(Json(Page::from_rows(LIST, rows, limit, |last| last.name.clone(), DefinitionListed::from)))
 }
 
 /// A definition with its versions, and what the version says that new sagas use.
@@ -146,6 +166,9 @@ pub(crate) async fn show(
     Ok(Json(DefinitionShown { listed: listed.into(), document, source }))
 }
 
+/// What is not there where a version is not.
+const VERSION: &str = "version of a definition";
+
 /// One version of a definition.
 #[utoipa::path(get, path = "/definitions/{name}/{version}", tag = "definitions", operation_id = "getDefinitionVersion",
     params(("name" = String, Path), ("version" = i32, Path)),
@@ -167,9 +190,6 @@ pub(crate) struct DefinitionApplied {
     version: i32,
     digest: String,
 }
-/// What is not there where a version is not.
-const VERSION: &str = "version of a definition";
-
 
 /// Adds a version, unless one says the same already. New sagas use it once it is activated.
 #[utoipa::path(put, path = "/definitions/{name}", tag = "definitions", operation_id = "putDefinition",

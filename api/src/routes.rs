@@ -99,7 +99,7 @@ fn sagas() -> Vec<Route> {
 
 fn definitions() -> Vec<Route> {
     vec![
-        route(VIEWER, routes!(definitions::list), &[]),
+        route(VIEWER, routes!(definitions::list), &[&kinds::INVALID_CURSOR]),
         route(VIEWER, routes!(definitions::show), &[&kinds::NOT_FOUND]),
         route(VIEWER, routes!(definitions::show_version), &[&kinds::NOT_FOUND]),
         route(OPERATOR, routes!(definitions::put), &[&kinds::INVALID_DEFINITION]),

@@ -72,6 +72,9 @@ pub(crate) enum DefinitionCommand {
 const COLUMNS: [(&str, &str); 4] =
     [("NAME", "/name"), ("VERSION", "/version"), ("ACTIVE", "/active"), ("DIGEST", "/digest")];
 
+/// How many definitions are asked for at once.
+const PAGE: u32 = 500;
+
 /// Does it.
 pub(crate) async fn run(command: DefinitionCommand) -> anyhow::Result<()> {
     match command {
@@ -94,11 +97,22 @@ pub(crate) async fn run(command: DefinitionCommand) -> anyhow::Result<()> {
 }
 
 async fn list(remote: &Remote) -> anyhow::Result<()> {
-    let answer = remote.client().get(&["definitions"], &[]).await?;
+    let client = remote.client();
+    let (mut items, mut next) = (Vec::new(), None::<String>);
+    loop {
+        let cursor = next.take().map(|next| ("cursor", next));
+        let query: Vec<_> = [("limit", PAGE.to_string())].into_iter().chain(cursor).collect();
+        let answer = client.get(&["definitions"], &query).await?;
+        items.extend(answer["items"].as_array().into_iter().flatten().cloned());
+        next = answer["next"].as_str().map(str::to_owned);
+        if next.is_none() {
+            break;
+        }
+    }
     if remote.json {
-        output::json(&answer);
+        output::json(&json!({ "items": items, "next": null }));
     } else {
-        output::table(answer["items"].as_array().into_iter().flatten(), &COLUMNS);
+        output::table(&items, &COLUMNS);
     }
     Ok(())
 }
