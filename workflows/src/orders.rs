@@ -9,7 +9,7 @@ mod status;
 mod view;
 mod wait;
 
-pub use cancel::{CancelError, CancelOrder, Cancellation, cancel};
+pub use cancel::{CancelError, CancelOrder, Cancellation, Cancelled, cancel};
 pub use payment_method::{InvalidPaymentMethod, PaymentMethod};
 pub use place::{PlaceError, PlaceOrder, Placed, Placement, Places, expire_keys};
 pub use record::{NewOrder, record_in_tx, saga_in_tx};

@@ -4,6 +4,7 @@ use crate::{
     auth::{Address, Caller},
     problem::{Problem, kinds},
     query::StrictPath,
+    replay,
     sagas::{acts, start},
     state::ApiState,
     strict_json::StrictJson,
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use workflows::{
     ids::{OrderId, RefundId},
-    orders::{self, CancelError, CancelOrder},
+    orders::{self, CancelError, CancelOrder, Cancellation, Cancelled},
 };
 
 /// What a buyer asks for.
@@ -32,7 +33,7 @@ pub(crate) struct CancelBody {
     reason: String,
     /// The seats to give back; without them, all.
     seat_ids: Option<Vec<String>>,
-    /// Not needed: asking again is answered as the first time.
+    /// Not needed: asking again is answered as the first time. The same key with another body is refused.
     idempotency_key: Option<String>,
 }
 
@@ -59,23 +60,33 @@ pub(crate) async fn cancel(
 ) -> Result<Response, Problem> {
     tracing::Span::current().record("order.id", tracing::field::display(order_id));
     let reason = text::reason(&body.reason)?.to_owned();
-    if let Some(key) = &body.idempotency_key {
-        text::name("/idempotencyKey", key)?;
-    }
+    let key = body.idempotency_key.as_deref().map(|key| text::name("/idempotencyKey", key)).transpose()?;
     if body.seat_ids.as_ref().is_some_and(Vec::is_empty) {
         return Err(Problem::invalid_value("/seatIds", "must have at least one; without it, all seats"));
     }
-    let request = CancelOrder { order_id, reason, seat_ids: body.seat_ids, address: Some(address.to_string()) };
-    let done = orders::cancel(&state.engine, &caller, request).await.map_err(problem)?;
+    let request = CancelOrder {
+        order_id,
+        reason,
+        idempotency_key: key.map(str::to_owned),
+        seat_ids: body.seat_ids,
+        address: Some(address.to_string()),
+    };
+    match orders::cancel(&state.engine, &caller, request).await.map_err(problem)? {
+        Cancelled::New(cancellation) => Ok(accepted(order_id, cancellation)),
+        Cancelled::Replayed(cancellation) => Ok(replay::marked(accepted(order_id, cancellation))),
+    }
+}
+
+fn accepted(order_id: OrderId, Cancellation { refund_id, saga_id }: Cancellation) -> Response {
     let location = [(header::LOCATION, format!("/orders/{order_id}"))];
-    let body = OrderCancelled { refund_id: done.refund_id, saga_id: done.saga_id };
-    Ok((StatusCode::ACCEPTED, location, Json(body)).into_response())
+    (StatusCode::ACCEPTED, location, Json(OrderCancelled { refund_id, saga_id })).into_response()
 }
 
 fn problem(error: CancelError) -> Problem {
     match error {
         CancelError::NotFound => Problem::not_found("order"),
         CancelError::NotCancellable(why) => Problem::new(&kinds::NOT_CANCELLABLE, why),
+        CancelError::IdempotencyConflict => Problem::idempotency_conflict(),
         CancelError::Act(error) => acts::problem(error),
         CancelError::Start(error) => start::problem(error),
         CancelError::Database(error) => error.into(),

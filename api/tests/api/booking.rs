@@ -127,11 +127,23 @@ async fn an_order_that_nothing_was_charged_for_is_cancelled_without_a_refund() {
     let app = App::new().await;
     let order = app.order("anna").await;
     let path = format!("/orders/{}/cancel", order.text("/orderId"));
-    let body = json!({"reason": "we cannot come"});
+    let body = json!({"reason": "we cannot come", "idempotencyKey": "k"});
     let cancelled = app.post("client", &path, &body).await.expect(202);
+    assert!(!cancelled.headers.contains_key("idempotent-replayed"));
     assert_eq!(cancelled.body["refundId"], Value::Null);
     assert_eq!(cancelled.body["sagaId"], order.body["sagaId"]);
-    assert_eq!(app.post("client", &path, &body).await.expect(202).body, cancelled.body);
+    let without_key = json!({"reason": "we cannot come"});
+    for again in [&body, &without_key] {
+        let again = app.post("client", &path, again).await.expect(202);
+        assert_eq!((&again.body, &again.headers["idempotent-replayed"]), (&cancelled.body, &"true".parse().unwrap()));
+    }
+    let other = json!({"reason": "another reason", "idempotencyKey": "k"});
+    app.post("client", &path, &other).await.expect_problem(409, "idempotency-conflict");
+    let second = app.order("anna").await.text("/orderId");
+    app.post("client", &format!("/orders/{second}/cancel"), &body).await.expect_problem(409, "idempotency-conflict");
+    assert_eq!(app.get("client", &format!("/orders/{second}")).await.expect(200).body["status"], "pending");
+    // another caller's key is another key
+    app.post("admin", &path, &other).await.expect(202);
     app.post("client", &path, &json!({"reason": " "})).await.expect_problem(400, "invalid-value");
 }
 

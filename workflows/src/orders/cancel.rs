@@ -1,7 +1,12 @@
 //! A buyer's cancellation: before the pivot the order's own saga is taken back; after it a refund saga gives
 //! everything back. Nobody has to approve either.
 
-use super::{OrderEvent, OrderStatus, REFUND_ORDER, find, view::Order, whole_refund_id, whole_refund_key};
+use super::{
+    OrderEvent, OrderStatus, REFUND_ORDER, find,
+    place::keys::{self, KeyUsed},
+    view::Order,
+    whole_refund_id, whole_refund_key,
+};
 use crate::{
     access::Principal,
     ids::{OrderId, RefundId},
@@ -29,6 +34,8 @@ pub struct CancelOrder {
     pub reason: String,
     /// The seats to give back; without them, all.
     pub seat_ids: Option<Vec<String>>,
+    /// The same key may only come with the same request again.
+    pub idempotency_key: Option<String>,
     /// From where the request came.
     pub address: Option<String>,
 }
@@ -43,6 +50,25 @@ pub struct Cancellation {
     pub saga_id: SagaId,
 }
 
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is carried out now.
+    New(Cancellation),
+    /// It is carried out already, as an earlier request was told.
+    Replayed(Cancellation),
+}
+
+impl Cancelled {
+    /// How the order is cancelled.
+    #[must_use]
+    pub fn cancellation(self) -> Cancellation {
+        match self {
+            Self::New(cancellation) | Self::Replayed(cancellation) => cancellation,
+        }
+    }
+}
+
 /// Why an order is not cancelled.
 #[derive(Debug, thiserror::Error)]
 pub enum CancelError {
@@ -52,6 +78,9 @@ pub enum CancelError {
     /// Where it stands it cannot be cancelled.
     #[error("{0}")]
     NotCancellable(String),
+    /// The key was used for something else.
+    #[error("this idempotency key was used for another request")]
+    IdempotencyConflict,
     /// The saga could not be asked.
     #[error("cancelling the order's saga")]
     Act(#[source] ActError),
@@ -67,16 +96,17 @@ pub enum CancelError {
 ///
 /// # Errors
 /// See [`CancelError`].
-pub async fn cancel(engine: &Engine, principal: &Principal, request: CancelOrder) -> Result<Cancellation, CancelError> {
+pub async fn cancel(engine: &Engine, principal: &Principal, request: CancelOrder) -> Result<Cancelled, CancelError> {
     let (engine, principal) = (engine.clone(), principal.clone());
     spawned::finish(tokio::spawn(async move { decide(&engine, &principal, &request).await })).await
 }
 
-async fn decide(engine: &Engine, principal: &Principal, request: &CancelOrder) -> Result<Cancellation, CancelError> {
+async fn decide(engine: &Engine, principal: &Principal, request: &CancelOrder) -> Result<Cancelled, CancelError> {
     for _ in 0..TRIES_MAX {
         let order = find(engine.pool(), principal, request.order_id).await?.ok_or(CancelError::NotFound)?;
+        use_key(engine, principal, &order, request).await?;
         if let Some(known) = cancelled_before(engine, request.order_id).await? {
-            return Ok(known);
+            return Ok(Cancelled::Replayed(known));
         }
         whole_order(&order, request)?;
         let tried = match order.status {
@@ -89,12 +119,29 @@ async fn decide(engine: &Engine, principal: &Principal, request: &CancelOrder) -
             }
         };
         if let Some(cancellation) = tried {
-            return Ok(cancellation);
+            return Ok(Cancelled::New(cancellation));
         }
         // it moved while we looked
         tokio::task::yield_now().await;
     }
     Err(CancelError::NotCancellable("the order is being carried out at this moment; ask again".to_owned()))
+}
+
+/// Keeps the key for this request, whatever becomes of it: with another one it says nothing about what was meant.
+async fn use_key(
+    engine: &Engine,
+    principal: &Principal,
+    order: &Order,
+    request: &CancelOrder,
+) -> Result<(), CancelError> {
+    let Some(key) = &request.idempotency_key else { return Ok(()) };
+    // beside the keys under which the same caller places orders
+    let owner = format!("cancel:{}", principal.key_owner());
+    let body = json!([request.order_id, request.reason, request.seat_ids]);
+    match keys::use_once(engine.pool(), (&owner, key), &body, order.order_id, order.saga_id).await? {
+        KeyUsed::ForThis => Ok(()),
+        KeyUsed::ForAnother => Err(CancelError::IdempotencyConflict),
+    }
 }
 
 /// Some of the seats cannot be cancelled alone yet.

@@ -4,7 +4,7 @@
 
 mod batch;
 mod decide;
-mod keys;
+pub(super) mod keys;
 
 pub use keys::expire_keys;
 
@@ -24,7 +24,6 @@ use orchestrator::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 /// The longest idempotency key.
@@ -168,7 +167,7 @@ impl Placing {
         Self {
             principal: principal.clone(),
             owner: principal.key_owner(),
-            digest: Sha256::digest(body.to_string().as_bytes()).to_vec(),
+            digest: keys::digest(&body),
             request,
             order_id: OrderId::fresh(),
             saga_id: SagaId::fresh(),

@@ -33,8 +33,14 @@ async fn begin(shop: &Shop, definition: &str) -> Begun {
         }
         "refund-order" => {
             let order = shop.confirmed().await.order_id;
-            let request = CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, address: None };
-            let cancellation = cancel(&shop.engine, &anybody(), request).await.unwrap();
+            let request = CancelOrder {
+                order_id: order,
+                reason: "ill".to_owned(),
+                seat_ids: None,
+                idempotency_key: None,
+                address: None,
+            };
+            let cancellation = cancel(&shop.engine, &anybody(), request).await.unwrap().cancellation();
             Begun { saga: cancellation.saga_id, order: Some(order) }
         }
         "demo-greeting" => started(shop, definition, json!({ "name": "Ann" })).await,

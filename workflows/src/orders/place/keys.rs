@@ -3,6 +3,8 @@
 use super::Placing;
 use crate::ids::OrderId;
 use orchestrator::ids::SagaId;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -13,7 +15,7 @@ use std::{
 const EXPIRED_PER_BATCH: i64 = 10_000;
 
 /// Whose, and the key.
-pub(super) type Key<'a> = (&'a str, &'a str);
+pub(in crate::orders) type Key<'a> = (&'a str, &'a str);
 
 /// What a key was taken for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,6 +155,46 @@ async fn leave_in_tx(tx: &mut PgConnection, left: &[Key<'_>]) -> Result<(), sqlx
     .execute(tx)
     .await
     .map(drop)
+}
+
+/// What a key was used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::orders) enum KeyUsed {
+    /// This request, now or before.
+    ForThis,
+    /// Another one.
+    ForAnother,
+}
+
+/// Takes a key for a request about an order that is there, unless another has it.
+pub(in crate::orders) async fn use_once(
+    pool: &PgPool,
+    (owner, key): Key<'_>,
+    body: &Value,
+    order: OrderId,
+    saga: SagaId,
+) -> Result<KeyUsed, sqlx::Error> {
+    let digest = digest(body);
+    let taken_for = sqlx::query_scalar!(
+        "insert into booking.idempotency_keys as k (owner, key, digest, order_id, saga_id)
+         values ($1, $2, $3, $4, $5)
+         -- changes nothing, so that the row that is there is returned as well
+         on conflict (owner, key) do update set digest = k.digest
+         returning digest",
+        owner,
+        key,
+        digest,
+        order.0,
+        saga.0,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(if taken_for == digest { KeyUsed::ForThis } else { KeyUsed::ForAnother })
+}
+
+/// Of a request's body.
+pub(super) fn digest(body: &Value) -> Vec<u8> {
+    Sha256::digest(body.to_string().as_bytes()).to_vec()
 }
 
 /// Forgets a batch of keys that are older than `age`.

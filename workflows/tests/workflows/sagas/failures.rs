@@ -17,7 +17,7 @@ use workflows::{
         WebhookEvent,
     },
     money::Money,
-    orders::{CancelOrder, OrderStatus, Placed, cancel},
+    orders::{CancelOrder, Cancelled, OrderStatus, Placed, cancel},
     payments::payment_signal,
     seats::SeatStatus,
     settings::BookingSettings,
@@ -150,13 +150,19 @@ async fn a_cancellation_during_the_payment_gives_the_money_back() {
     let shop = Shop::open().await;
     let placed = shop.order(VISA).await;
     let zombie = shop.run_and_die(placed.saga_id, &pay(), Death::BeforeRecord).await;
-    let request = CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
-    let first = cancel(&shop.engine, &anybody(), request.clone()).await.unwrap();
+    let request = CancelOrder {
+        order_id: placed.order_id,
+        reason: "ill".to_owned(),
+        seat_ids: None,
+        idempotency_key: None,
+        address: None,
+    };
+    let first = cancel(&shop.engine, &anybody(), request.clone()).await.unwrap().cancellation();
     assert_eq!((first.refund_id, first.saga_id), (None, placed.saga_id));
     assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::Cancelling);
     shop.run_until(placed.saga_id, "compensated").await;
     shop.wake(zombie).await;
-    assert_eq!(cancel(&shop.engine, &anybody(), request).await.unwrap(), first);
+    assert_eq!(cancel(&shop.engine, &anybody(), request).await.unwrap(), Cancelled::Replayed(first));
     let seen = shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
     assert_eq!(seen.payments[0].status, "refunded");
     shop.assert_well().await;
@@ -168,12 +174,18 @@ async fn a_cancellation_that_gets_stuck_ends_as_one() {
     let shop = Shop::open().await;
     let placed = shop.order(VISA).await;
     shop.run_and_die(placed.saga_id, &pay(), Death::BeforeRecord).await;
-    let request = CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
-    let first = cancel(&shop.engine, &anybody(), request.clone()).await.unwrap();
+    let request = CancelOrder {
+        order_id: placed.order_id,
+        reason: "ill".to_owned(),
+        seat_ids: None,
+        idempotency_key: None,
+        address: None,
+    };
+    let first = cancel(&shop.engine, &anybody(), request.clone()).await.unwrap().cancellation();
     shop.knobs.turn(&at("hold", Lane::Compensation), Fault::Refuse);
     shop.run_until(placed.saga_id, "stuck").await;
     assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::Attention);
-    assert_eq!(cancel(&shop.engine, &anybody(), request).await.unwrap(), first);
+    assert_eq!(cancel(&shop.engine, &anybody(), request).await.unwrap(), Cancelled::Replayed(first));
     shop.knobs.reset();
     shop.retry(placed.saga_id).await;
     assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::Cancelling);
@@ -187,7 +199,13 @@ async fn a_cancellation_that_gets_stuck_ends_as_one() {
 async fn an_order_that_is_cancelled_before_anything_ran_leaves_nothing() {
     let shop = Shop::open().await;
     let placed = shop.order(VISA).await;
-    let request = CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
+    let request = CancelOrder {
+        order_id: placed.order_id,
+        reason: "ill".to_owned(),
+        seat_ids: None,
+        idempotency_key: None,
+        address: None,
+    };
     cancel(&shop.engine, &anybody(), request).await.unwrap();
     shop.run_until(placed.saga_id, "compensated").await;
     assert_eq!(shop.charges(placed.order_id).await.len(), 0);
@@ -201,7 +219,13 @@ async fn a_worker_that_wakes_after_the_compensation_charges_nothing() {
     let shop = Shop::open().await;
     let placed = shop.order(VISA).await;
     let zombie = shop.run_and_die(placed.saga_id, &pay(), Death::Before).await;
-    let request = CancelOrder { order_id: placed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
+    let request = CancelOrder {
+        order_id: placed.order_id,
+        reason: "ill".to_owned(),
+        seat_ids: None,
+        idempotency_key: None,
+        address: None,
+    };
     cancel(&shop.engine, &anybody(), request).await.unwrap();
     shop.run_until(placed.saga_id, "compensated").await;
     shop.wake(zombie).await;

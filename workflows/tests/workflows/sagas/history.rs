@@ -4,7 +4,7 @@ use super::shop::{Shop, anybody};
 use std::time::Duration;
 use workflows::{
     ids::OrderId,
-    orders::{CancelError, CancelOrder, Cancellation, OrderStatus, cancel},
+    orders::{CancelError, CancelOrder, Cancellation, Cancelled, OrderStatus, cancel},
 };
 
 /// Drops this week, and everything that has happened so far with it.
@@ -17,8 +17,9 @@ async fn drop_everything(shop: &Shop) {
 }
 
 async fn cancelled(shop: &Shop, order: OrderId) -> Result<Cancellation, CancelError> {
-    let request = CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, address: None };
-    cancel(&shop.engine, &anybody(), request).await
+    let request =
+        CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, idempotency_key: None, address: None };
+    cancel(&shop.engine, &anybody(), request).await.map(Cancelled::cancellation)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -145,8 +145,14 @@ async fn shapes(shop: &Shop) -> Vec<(&'static str, &'static str, SagaId)> {
     let mut shapes = Vec::new();
     let confirmed = shop.confirmed().await;
     shapes.push(("confirmed", "Paid and issued at once.", confirmed.saga_id));
-    let request = CancelOrder { order_id: confirmed.order_id, reason: "ill".to_owned(), seat_ids: None, address: None };
-    let refund = cancel(&shop.engine, &anybody(), request).await.unwrap().saga_id;
+    let request = CancelOrder {
+        order_id: confirmed.order_id,
+        reason: "ill".to_owned(),
+        seat_ids: None,
+        idempotency_key: None,
+        address: None,
+    };
+    let refund = cancel(&shop.engine, &anybody(), request).await.unwrap().cancellation().saga_id;
     shop.run_until(refund, "completed").await;
     shapes.push(("refunded", "A buyer's cancellation of a confirmed order.", refund));
 

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, time::Duration};
 use workflows::{
     ids::OrderId,
     orders::{
-        CancelError, CancelOrder, OrderFilter, OrderStatus, OrderWaits, PaymentMethod, PlaceError, PlaceOrder, Placed,
-        Placement, cancel, find, list,
+        CancelError, CancelOrder, Cancelled, OrderFilter, OrderStatus, OrderWaits, PaymentMethod, PlaceError,
+        PlaceOrder, Placed, Placement, cancel, find, list,
     },
     tickets::{self, TicketKeys},
 };
@@ -20,7 +20,7 @@ fn placement(placed: Placed) -> Placement {
 }
 
 fn cancellation(order: OrderId) -> CancelOrder {
-    CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, address: None }
+    CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, idempotency_key: None, address: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,6 +147,9 @@ async fn a_confirmed_order_is_cancelled_and_paid_back() {
     let trusted = anybody();
     let asking = (0..10).map(|_| cancel(&shop.engine, &trusted, cancellation(order)));
     let answers: Vec<_> = futures::future::join_all(asking).await.into_iter().map(Result::unwrap).collect();
+    let new = answers.iter().filter(|answer| matches!(answer, Cancelled::New(_))).count();
+    assert_eq!(new, 1, "{answers:?}");
+    let answers: Vec<_> = answers.into_iter().map(Cancelled::cancellation).collect();
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     assert!(answers[0].refund_id.is_some());
     assert_eq!(shop.see(order).await.status, OrderStatus::Cancelling);
@@ -154,7 +157,7 @@ async fn a_confirmed_order_is_cancelled_and_paid_back() {
     let seen = shop.assert_ended(order, OrderStatus::Cancelled).await;
     assert_eq!(seen.refunds[0].state, "succeeded");
     assert_eq!(seen.payments[0].status, "refunded");
-    assert_eq!(cancel(&shop.engine, &anybody(), cancellation(order)).await.unwrap(), answers[0]);
+    assert_eq!(cancel(&shop.engine, &anybody(), cancellation(order)).await.unwrap(), Cancelled::Replayed(answers[0]));
     let verdict = tickets::verify(&shop.pool, &TicketKeys::development(), &code).await.unwrap();
     assert_eq!(verdict.reason, Some("revoked"));
     // the seat is sold again
@@ -187,7 +190,7 @@ async fn some_of_the_seats_alone_cannot_be_cancelled_yet() {
     let one = CancelOrder { seat_ids: Some(vec![hold.seat_ids[0].clone()]), ..cancellation(placed.order_id) };
     assert!(matches!(cancel(&shop.engine, &anybody(), one).await, Err(CancelError::NotCancellable(_))));
     let all = CancelOrder { seat_ids: Some(hold.seat_ids.clone()), ..cancellation(placed.order_id) };
-    let cancelled = cancel(&shop.engine, &anybody(), all).await.unwrap();
+    let cancelled = cancel(&shop.engine, &anybody(), all).await.unwrap().cancellation();
     shop.run_until(cancelled.saga_id, "completed").await;
     shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
     shop.assert_well().await;
