@@ -7,6 +7,7 @@ pub use follow::{Happened, Place};
 pub use list::{Cursor, Filter, Listed, Page, Search};
 
 use crate::{
+    action::Failure,
     acts::{self, ActError, ActOption},
     engine::Engine,
     ids::SagaId,
@@ -16,6 +17,7 @@ use crate::{
     saga::State,
     store::{self, ReadError},
 };
+use chrono::SecondsFormat;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -63,6 +65,8 @@ pub enum WaitingOn {
 pub struct Why {
     /// For people.
     pub sentence: String,
+    /// The same for those who see no payloads: what went wrong by its code, and not in anybody's words.
+    pub sentence_by_codes: String,
     /// Whose turn it is.
     pub waiting_on: WaitingOn,
     /// Since when.
@@ -118,8 +122,10 @@ impl Engine {
         let name = |index: usize| known.definition.steps[index].step.clone();
         let step = crate::moves::current_step(&known.definition, &run);
         let thing = next_thing(&next, step.clone(), name);
+        let tell = |told| sentence(&run, &next, step.as_deref().unwrap_or("nothing"), told);
         Ok(Some(Why {
-            sentence: sentence(&run, &next, step.as_deref().unwrap_or("nothing")),
+            sentence: tell(|failure| failure.message.trim_end_matches('.')),
+            sentence_by_codes: tell(|failure| &failure.code),
             waiting_on: waiting_on(&run, &next),
             since: view.journal.last().map_or(run.created_at, |recorded| recorded.at),
             next: thing,
@@ -153,16 +159,17 @@ fn next_thing(next: &Next, step: Option<String>, name: impl Fn(usize) -> String)
     }
 }
 
-fn sentence(run: &Run, next: &Next, step: &str) -> String {
+/// Why, in a sentence; `told` is what is said of a failure.
+fn sentence(run: &Run, next: &Next, step: &str, told: fn(&Failure) -> &str) -> String {
     let back = if run.compensating { " while it is being taken back" } else { "" };
-    let cause = run.cause.as_ref().map(|cause| format!(" because: {}", cause.message)).unwrap_or_default();
+    let cause = run.cause.as_ref().map(|cause| format!(" because: {}", told(cause))).unwrap_or_default();
     match (run.state, next) {
         (State::Completed, _) => "It is completed: every step is done.".to_owned(),
         (State::Compensated, _) => format!("Everything it did was taken back{cause}."),
         (State::Killed, _) => "A person has stopped it; nothing was taken back.".to_owned(),
         (State::Stuck, _) => {
-            let message = run.stuck.as_ref().map_or("", |stuck| stuck.failure.message.as_str());
-            format!("It is stuck at `{step}`{back} and needs a person: {message}.")
+            let why = run.stuck.as_ref().map_or("", |stuck| told(&stuck.failure));
+            format!("It is stuck at `{step}`{back} and needs a person: {why}.")
         }
         (State::Paused, _) => "A person has paused it.".to_owned(),
         (_, Next::Run(_) | Next::Probe(_)) if in_call(run, step) => {
@@ -172,11 +179,19 @@ fn sentence(run: &Run, next: &Next, step: &str) -> String {
             format!("What became of a call of `{step}` is in doubt; the other side is asked{back}{cause}.")
         }
         (_, Next::Sleep(sleep)) => {
-            let until =
-                sleep.until.map(|until| format!(", until {} at the latest", until.to_rfc3339())).unwrap_or_default();
+            let until = sleep.until.map(|until| until_when(run, sleep.turn, until)).unwrap_or_default();
             format!("It waits in `{step}`{back} for {}{until}{cause}.", sleep.reason)
         }
         _ => format!("A worker owes it `{step}`{back}{cause}."),
+    }
+}
+
+/// What the clock is asked for is due; everything else may come before its time is over, as may the saga's deadline.
+fn until_when(run: &Run, turn: plan::Turn, until: Moment) -> String {
+    let time = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+    match turn {
+        plan::Turn::Timer if run.deadline_at != Some(until) => format!(", due at {time}"),
+        _ => format!(", until {time} at the latest"),
     }
 }
 

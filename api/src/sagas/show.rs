@@ -14,7 +14,7 @@ use orchestrator::{
     acts::ActOption,
     ids::SagaId,
     journal::Recorded,
-    view::{SagaView, WaitingOn},
+    view::{self, SagaView, WaitingOn},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -140,7 +140,7 @@ pub(crate) async fn show(
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Why {
-    /// For people.
+    /// For people. What went wrong stands in it by its code alone where its words are kept from the caller.
     sentence: String,
     /// `worker`, `gateway`, `timer`, `signal`, `person`, `nothing`.
     #[schema(value_type = String)]
@@ -150,6 +150,9 @@ pub(crate) struct Why {
     /// What a person can do, and why not.
     #[schema(value_type = Vec<Value>)]
     acts: Vec<ActOption>,
+    /// Payloads and personal data are left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    redacted: bool,
 }
 
 /// What happens next by itself.
@@ -162,21 +165,50 @@ pub(crate) struct NextThing {
     at: Option<Time>,
 }
 
+impl Why {
+    fn of(why: view::Why, redacted: bool) -> Self {
+        Self {
+            sentence: if redacted { why.sentence_by_codes } else { why.sentence },
+            waiting_on: why.waiting_on,
+            since: why.since.into(),
+            next: NextThing { what: why.next.what, step: why.next.step, at: why.next.at.map(Time) },
+            acts: why.acts,
+            redacted,
+        }
+    }
+}
+
 /// Why a saga stands where it stands, what happens next, and what a person can do.
 #[utoipa::path(get, path = "/sagas/{id}/why", tag = "sagas", operation_id = "whySaga",
     params(("id" = String, Path)), responses((status = 200, body = Why)))]
 pub(crate) async fn why(
     State(state): State<ApiState>,
+    caller: Caller,
     StrictPath(id): StrictPath<SagaId>,
     StrictQuery(Nothing {}): StrictQuery<Nothing>,
 ) -> Result<Json<Why>, Problem> {
     tracing::Span::current().record("saga.id", tracing::field::display(id));
     let why = state.engine.why(id).await.map_err(acts::problem)?.ok_or_else(|| Problem::not_found("saga"))?;
-    Ok(Json(Why {
-        sentence: why.sentence,
-        waiting_on: why.waiting_on,
-        since: why.since.into(),
-        next: NextThing { what: why.next.what, step: why.next.step, at: why.next.at.map(Time) },
-        acts: why.acts,
-    }))
+    Ok(Json(Why::of(why, caller.sees_redacted())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_is_told_why_by_codes() {
+        let why = view::Why {
+            sentence: "Everything was taken back because: cancelled by olga: ada is ill.".to_owned(),
+            sentence_by_codes: "Everything was taken back because: cancelled.".to_owned(),
+            waiting_on: WaitingOn::Nothing,
+            since: "2026-01-01T00:00:00Z".parse().unwrap(),
+            next: view::NextThing { what: String::new(), step: None, at: None },
+            acts: Vec::new(),
+        };
+        assert_eq!(Why::of(why.clone(), false).sentence, why.sentence);
+        let seen = serde_json::to_value(Why::of(why.clone(), true)).unwrap();
+        assert_eq!((&seen["sentence"], &seen["redacted"]), (&Value::from(why.sentence_by_codes), &Value::from(true)));
+        assert!(!seen.to_string().contains("olga"));
+    }
 }

@@ -99,7 +99,10 @@ async fn why_says_whose_turn_it_is() {
     assert!(why["sentence"].as_str().unwrap().len() > 10);
     let acts = why["acts"].as_array().unwrap();
     assert!(acts.iter().any(|act| act["act"] == "cancel" && act["allowed"] == true), "{acts:?}");
-    app.get("viewer", "/sagas/sag_00000000000000000000000000000000/why").await.expect_problem(404, "not-found");
+    let nobody = app.get("viewer", "/sagas/sag_00000000000000000000000000000000/why").await;
+    assert_eq!(nobody.expect_problem(404, "not-found").text("/detail"), "There is no such saga.");
+    assert_eq!(why["redacted"], true);
+    assert_eq!(app.get("operator", &format!("/sagas/{saga}/why")).await.expect(200).body.get("redacted"), None);
 }
 
 #[tokio::test]

@@ -60,6 +60,23 @@ async fn why_says_what_is_waited_for_and_what_can_be_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn why_says_what_is_due_and_keeps_to_codes_where_words_are_not_for_all() {
+    let world = World::new().await;
+    let later = "2050-01-01T00:00:00Z";
+    let start = Start { starts_at: Some(later.parse().unwrap()), ..start("one-step", "later", json!({})) };
+    let saga = world.engine.start(start).await.unwrap().saga_id();
+    let why = world.engine.why(saga).await.unwrap().unwrap();
+    assert!(why.sentence.ends_with(&format!("for its start time, due at {later}.")), "{}", why.sentence);
+    let cancel = ActRequest { reason: "a wish.".to_owned(), ..request(saga, 1, Act::Cancel) };
+    world.engine.act(cancel).await.unwrap();
+    world.run_until(saga, "compensated").await;
+    let why = world.engine.why(saga).await.unwrap().unwrap();
+    assert_eq!(why.sentence, "Everything it did was taken back because: cancelled by olga: a wish.");
+    assert_eq!(why.sentence_by_codes, "Everything it did was taken back because: cancelled.");
+    world.all_is_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn callers_that_hang_up_lose_nothing() {
     let world = World::new().await;
     let sagas = futures::future::join_all((0..50).map(|_| world.start("waiter"))).await;
