@@ -102,6 +102,10 @@ async fn the_database_crashes_and_cuts_connections_and_everything_goes_on() {
     rush.end().await;
     world.is_sound(&api).await;
     nothing_is_left_behind(&world).await;
+    // each connection that is given back is rolled back, which nobody is to be warned of
+    let log = world.servers.own().log();
+    assert!(log.contains("database system is ready"), "this is not its log: {log}");
+    assert_eq!(log.lines().find(|line| line.contains("no transaction in progress")), None);
 }
 
 /// No transaction is open, and nobody holds or awaits a lock.

@@ -20,7 +20,7 @@ pub(super) struct OwnPostgres {
     running: Option<PrivatePostgres>,
     disk: Option<SmallDisk>,
     home: DataDir,
-    _scratch: Scratch,
+    scratch: Scratch,
     url: String,
 }
 
@@ -61,12 +61,17 @@ impl OwnPostgres {
     }
 
     fn start_in(scratch: Scratch, home: DataDir, disk: Option<SmallDisk>) -> Self {
-        let mut own = Self { running: None, disk, home, _scratch: scratch, url: String::new() };
+        let mut own = Self { running: None, disk, home, scratch, url: String::new() };
         own.start_again();
         let running = own.running.as_ref().unwrap();
         running.ensure_database(DATABASE).unwrap();
         own.url = running.database_url(DATABASE);
         own
+    }
+
+    /// What it has said.
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(self.scratch.0.join("postgres.log")).unwrap()
     }
 
     pub(super) fn disk(&self) -> &SmallDisk {
