@@ -1,11 +1,13 @@
 //! Connections, and what an error of the database means.
 
 use sqlx::{
-    PgPool,
+    ConnectOptions, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{str::FromStr, time::Duration};
 
+/// How long a pool waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rolls back what a connection may be in the middle of. Where that is nothing, as a rule, a rollback alone would put
 /// a warning into the server's log each time; one that is just begun is quiet.
 const ROLL_BACK: &str = "start transaction; rollback";
@@ -17,7 +19,7 @@ const ROLL_BACK: &str = "start transaction; rollback";
 /// refuses it is closed.
 ///
 /// # Errors
-/// When the URL does not read or nobody answers there.
+/// When the URL does not read or nobody answers there, with why.
 pub async fn connect(url: &str, connections_max: u32) -> Result<PgPool, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?.options([
         ("idle_in_transaction_session_timeout", "30s"),
@@ -28,17 +30,26 @@ pub async fn connect(url: &str, connections_max: u32) -> Result<PgPool, sqlx::Er
         // A queue's statistics are always stale; a plan made for today's values is a bad one a second later.
         ("plan_cache_mode", "force_generic_plan"),
     ]);
-    PgPoolOptions::new()
-        .max_connections(connections_max)
-        .acquire_timeout(Duration::from_secs(10))
-        .after_release(|connection, _| {
+    let pool = PgPoolOptions::new().max_connections(connections_max).acquire_timeout(ACQUIRE_TIMEOUT).after_release(
+        |connection, _| {
             Box::pin(async move {
                 sqlx::raw_sql(ROLL_BACK).execute(connection).await?;
                 Ok(true)
             })
-        })
-        .connect_with(options)
-        .await
+        },
+    );
+    match pool.connect_with(options.clone()).await {
+        Err(sqlx::Error::PoolTimedOut) => Err(why_not(&options).await),
+        connected => connected,
+    }
+}
+
+/// Why nobody can connect: a pool that has tried until its time was over does not say.
+async fn why_not(options: &PgConnectOptions) -> sqlx::Error {
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await {
+        Ok(Err(why)) => why,
+        Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
+    }
 }
 
 /// What to do about an error of the database.
@@ -77,4 +88,18 @@ pub fn trouble(error: &sqlx::Error) -> Trouble {
 /// Whether the database answers now.
 pub async fn answers(pool: &PgPool) -> bool {
     sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(pool).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_connect_is_told_why() {
+        let nobody = connect("postgres://nobody@127.0.0.1:1/nothing", 1).await.unwrap_err();
+        assert!(
+            matches!(&nobody, sqlx::Error::Io(why) if why.kind() == std::io::ErrorKind::ConnectionRefused),
+            "{nobody}"
+        );
+    }
 }
