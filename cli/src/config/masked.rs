@@ -7,7 +7,6 @@ use super::Loaded;
 
 const MASK: &str = "********";
 const SECRET_KEYS: [&str; 3] = ["api_key", "webhook_secret", "webhook_secret_previous"];
-const SECRET_URLS: [&str; 1] = ["smtp_url"];
 
 /// As TOML, with the servers' URLs as comments, since the environment alone has them.
 pub(crate) fn as_toml(loaded: &Loaded) -> String {
@@ -37,7 +36,7 @@ fn masked_value(key: &str, value: &Value) -> Value {
         Value::Array(values) => Value::Array(values.iter().map(|value| masked_value(key, value)).collect()),
         Value::String(text) if text.is_empty() => value.clone(),
         Value::String(_) if SECRET_KEYS.contains(&key) => Value::String(MASK.to_owned()),
-        Value::String(url) if SECRET_URLS.contains(&key) => Value::String(masked_urls(url)),
+        Value::String(url) if url.contains("://") => Value::String(masked_urls(url)),
         other => other.clone(),
     }
 }
@@ -52,15 +51,17 @@ fn masked_url(url: &str) -> String {
         // What cannot be taken apart may be a secret as a whole.
         return MASK.to_owned();
     };
+    let secret = |key: &str| ["pass", "password", "token"].contains(&key);
+    let in_query = parsed.query_pairs().any(|(key, _)| secret(&key));
+    if parsed.password().is_none() && !in_query {
+        return url.to_owned();
+    }
     if parsed.password().is_some() && parsed.set_password(Some(MASK)).is_err() {
         return MASK.to_owned();
     }
-    if parsed.query().is_some() {
+    if in_query {
         let pairs: Vec<_> = parsed.query_pairs().into_owned().collect();
-        let shown = pairs.into_iter().map(|(key, value)| {
-            let secret = ["pass", "password", "token"].contains(&key.as_str());
-            format!("{key}={}", if secret { MASK } else { &value })
-        });
+        let shown = pairs.iter().map(|(key, value)| format!("{key}={}", if secret(key) { MASK } else { value }));
         let query = shown.collect::<Vec<_>>().join("&");
         parsed.set_query(Some(&query));
     }

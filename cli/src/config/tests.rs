@@ -129,6 +129,26 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn no_url_shows_its_password_whatever_its_key() {
+    let text = "[telemetry]\notlp_endpoint = \"http://a:hunter2@h:4317\"\n\
+                [[gateways]]\nname = \"one\"\nbase_url = \"https://b:hunter2@g.example\"\napi_key = \"k\"\n\
+                return_url = \"https://shop.example/back?token=hunter2&from=us\"\n\
+                [[gateways]]\nname = \"two\"\nbase_url = \"https://g.example\"\napi_key = \"k\"";
+    let loaded = loaded("urls", text, &[]).unwrap();
+    for shown in [as_toml(&loaded), as_json(&loaded).to_string()] {
+        assert!(!shown.contains("hunter2"), "{shown}");
+        for whole in [
+            "http://a:********@h:4317",
+            "https://b:********@g.example",
+            "token=********&from=us",
+            "\"https://g.example\"",
+        ] {
+            assert!(shown.contains(whole), "{whole} is not in {shown}");
+        }
+    }
+}
+
+#[test]
 fn a_secret_may_be_in_a_file_but_not_twice() {
     let path = scratch("secret-file");
     fs::write(&path, "from-a-file\n").unwrap();
