@@ -35,12 +35,20 @@ pub(crate) fn remark(text: &str) {
 pub(crate) fn table<'a>(items: impl IntoIterator<Item = &'a Value>, columns: &[(&str, &str)]) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
+    fit(&mut table);
     table.set_header(columns.iter().map(|(heading, _)| *heading));
     for item in items {
         table.add_row(columns.iter().map(|(_, pointer)| text(item.pointer(pointer))));
     }
     line(&table.to_string());
+}
+
+/// Keeps a table as narrow as `COLUMNS` says, or else as the terminal is.
+pub(crate) fn fit(table: &mut Table) {
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if let Some(columns) = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()) {
+        table.set_width(columns);
+    }
 }
 
 /// A JSON value as it stands in a table or a sentence.

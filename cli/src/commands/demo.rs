@@ -6,7 +6,7 @@ mod shop;
 use std::{net::SocketAddr, path::PathBuf, time::Instant};
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Table, presets};
 use secrecy::ExposeSecret;
 use workflows::access::Role;
 
@@ -43,8 +43,9 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
         played = play(&site) => played,
         () = stopping.cancelled() => return Ok(()),
     };
-    let (house, wrong) = played?;
+    let (house, outcomes, wrong) = played?;
     if arguments.serve {
+        look_closer(&house, &outcomes)?;
         dev::welcome(&house);
         stopping.cancelled().await;
         output::remark("stopping …");
@@ -54,7 +55,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn play(site: &Site) -> anyhow::Result<(House, Vec<String>)> {
+async fn play(site: &Site) -> anyhow::Result<(House, Vec<Outcome>, Vec<String>)> {
     let began = Instant::now();
     output::remark("starting PostgreSQL, Redis, the API, a worker and a sandbox gateway …");
     let house = House::start(site).await?;
@@ -77,18 +78,26 @@ async fn play(site: &Site) -> anyhow::Result<(House, Vec<String>)> {
     }
     let verdict = if wrong.is_empty() { "Every invariant holds." } else { "Not as it should be." };
     output::line(&format!("{verdict} ({} s in all)", began.elapsed().as_secs()));
-    let operator = house.tokens.of(Role::Operator)?.expose_secret();
-    output::line(&format!("Look closer: curl -H 'Authorization: Bearer {operator}' <link>"));
-    Ok((house, wrong))
+    Ok((house, outcomes, wrong))
+}
+
+/// Where each order and its saga are, and a token that opens them all.
+fn look_closer(house: &House, outcomes: &[Outcome]) -> anyhow::Result<()> {
+    for outcome in outcomes {
+        output::line(&format!("{}\n  {}", outcome.title, outcome.links.join("\n  ")));
+    }
+    let admin = house.tokens.of(Role::Admin)?.expose_secret();
+    output::line(&format!("Look closer: curl -H 'Authorization: Bearer {admin}' <link>"));
+    Ok(())
 }
 
 fn table(outcomes: &[Outcome]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["WHAT WAS TRIED", "THE ORDER", "WHAT ITS SAGA DID", "LINKS"]);
+    output::fit(&mut table);
+    table.set_header(["WHAT WAS TRIED", "THE ORDER", "WHAT ITS SAGA DID"]);
     for outcome in outcomes {
-        table.add_row([&outcome.title, &outcome.order, &outcome.steps.join("\n"), &outcome.links.join("\n")]);
+        table.add_row([&outcome.title, &outcome.order, &outcome.steps.join("\n")]);
     }
     table.to_string()
 }

@@ -45,32 +45,40 @@ pub(super) struct Dev {
     process: Child,
     /// What it has printed: the first word of a line, and the rest.
     pub(super) printed: BTreeMap<String, String>,
+    /// The same, as it stands.
+    pub(super) lines: Vec<String>,
 }
 
 impl Dev {
     pub(super) fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_as(&["dev"], data, variables)
+    }
+
+    /// By a command that goes on serving, as `dev` does.
+    pub(super) fn start_as(command: &[&str], data: &Path, variables: &[(&str, &str)]) -> Self {
         // a file, not a pipe: nobody reads along, and a full pipe would stop the process
         let errors = data.with_extension("stderr");
         let mut process = showrunner()
-            .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(command)
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&errors).unwrap())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut printed = BTreeMap::new();
-        for line in lines.map_while(Result::ok) {
+        let (mut printed, mut lines) = (BTreeMap::new(), Vec::new());
+        for line in BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok) {
             if line.starts_with("Ctrl-C") {
-                return Self { process, printed };
+                return Self { process, printed, lines };
             }
             if let Some((word, rest)) = line.split_once(' ') {
                 printed.insert(word.to_owned(), rest.trim().to_owned());
             }
+            lines.push(line);
         }
         process.wait().unwrap();
-        panic!("dev did not start: {}", std::fs::read_to_string(&errors).unwrap());
+        panic!("{command:?} did not start: {lines:#?}\n{}", std::fs::read_to_string(&errors).unwrap());
     }
 
     pub(super) fn kill(mut self) {

@@ -12,15 +12,25 @@ use std::collections::BTreeSet;
 const BUYERS: usize = 2_000;
 const SEATS: usize = 100;
 
-#[test]
-fn the_demo_is_as_it_should_be() {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_is_as_it_should_be_and_its_links_open() {
+    const COLUMNS: usize = 100;
     let data = Scratch::new("demo");
-    let demo = showrunner().args(["demo", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data.0).output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&demo.stdout), String::from_utf8_lossy(&demo.stderr));
-    assert!(demo.status.success(), "{out}\n{err}");
+    let demo = Dev::start_as(&["demo", "--serve"], &data.0, &[("COLUMNS", &COLUMNS.to_string())]);
+    let said = demo.lines.join("\n");
     for expected in ["Every invariant holds.", "card-declined", "hold-lost", "20 confirmed, 180 told"] {
-        assert!(out.contains(expected), "no {expected:?} in\n{out}");
+        assert!(said.contains(expected), "no {expected:?} in\n{said}");
     }
+    let table = demo.lines.iter().take_while(|line| !line.starts_with("Every invariant"));
+    assert_eq!(table.filter(|line| line.chars().count() > COLUMNS).count(), 0, "wider than {COLUMNS}:\n{said}");
+    let token = said.split_once("Authorization: Bearer ").and_then(|(_, rest)| rest.split_once('\'')).unwrap().0;
+    let api = Api::new(&demo.printed["API"], token);
+    let links: Vec<_> = said.lines().filter_map(|line| line.strip_prefix(&format!("  {}", api.base))).collect();
+    assert_eq!(links.len(), 10, "{said}");
+    for link in links {
+        assert_eq!(api.ask(Method::GET, link, None).await.0, StatusCode::OK, "{link}");
+    }
+    demo.stop();
 }
 
 /// 2,000 buyers for 100 seats: exactly 100 sold, and everybody gets a definite answer.

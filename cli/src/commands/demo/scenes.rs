@@ -209,7 +209,11 @@ fn steps(entries: &[Value]) -> Vec<String> {
     for entry in entries {
         let step = entry["step"].as_str().unwrap_or_default();
         let backward = entry.pointer("/detail/lane").and_then(Value::as_str) == Some("compensation");
-        let step = if backward { format!("{step}, taken back") } else { step.to_owned() };
+        let step = match backward {
+            true if had_effect(entries, step) => format!("{step}, taken back"),
+            true => format!("{step}, nothing to take back"),
+            false => step.to_owned(),
+        };
         let code = entry.pointer("/detail/failure/code").and_then(Value::as_str).unwrap_or_default();
         let line = match entry["kind"].as_str().unwrap_or_default() {
             "succeeded" if entry.pointer("/detail/probed") == Some(&Value::Bool(true)) => {
@@ -230,4 +234,31 @@ fn steps(entries: &[Value]) -> Vec<String> {
         lines.push(line);
     }
     lines
+}
+
+/// Whether a step has done something, or may have.
+fn had_effect(entries: &[Value], step: &str) -> bool {
+    entries.iter().any(|entry| {
+        let forward = entry.pointer("/detail/lane").and_then(Value::as_str) == Some("forward");
+        forward && entry["step"] == step && ["succeeded", "inDoubt"].iter().any(|kind| entry["kind"] == **kind)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_happened_is_not_taken_back() {
+        let entry =
+            |kind: &str, step: &str, lane: &str| json!({ "kind": kind, "step": step, "detail": { "lane": lane } });
+        let entries = [
+            entry("succeeded", "hold", "forward"),
+            entry("failed", "pay", "forward"),
+            entry("succeeded", "pay", "compensation"),
+            entry("succeeded", "hold", "compensation"),
+        ];
+        let lines = ["✓ hold", "✗ pay: ", "✓ pay, nothing to take back", "✓ hold, taken back"];
+        assert_eq!(steps(&entries), lines);
+    }
 }
