@@ -67,7 +67,7 @@ fn of(dev: &Dev, role: &str) -> Api {
 }
 
 fn sandbox(dev: &Dev) -> String {
-    dev.printed["Sandbox"].trim_end_matches("/_sandbox/books").to_owned()
+    dev.printed["Sandbox"].clone()
 }
 
 /// The invariants, by the command that operators have.
