@@ -152,7 +152,8 @@ async fn apply(file: &Path, remote: &Remote) -> anyhow::Result<()> {
         output::json(&answer);
     } else {
         let version = output::text(answer.get("version"));
-        output::line(&format!("{name} version {version} is there; `showrunner definition activate` makes it active"));
+        let activate = format!("showrunner definition activate {name} {version} --reason WHY");
+        output::line(&format!("{name} version {version} is there; `{activate}` makes it active"));
     }
     Ok(())
 }
