@@ -104,7 +104,12 @@ fn for_people(status: StatusCode, problem: &Value) -> String {
     const COMMON: [&str; 5] = ["type", "title", "status", "detail", "instance"];
     let member = |name: &str| problem.get(name).and_then(Value::as_str);
     let mut text = member("title").unwrap_or("refused").to_owned();
-    if let Some(detail) = member("detail") {
+    let detail = match status {
+        // that it belongs into a header is our affair
+        StatusCode::UNAUTHORIZED => Some("give a valid token with --token or SHOWRUNNER_TOKEN"),
+        _ => member("detail"),
+    };
+    if let Some(detail) = detail {
         let _ = write!(text, ": {detail}");
     }
     let slug = member("type").and_then(|kind| kind.rsplit('/').next()).unwrap_or_default();
@@ -114,7 +119,7 @@ fn for_people(status: StatusCode, problem: &Value) -> String {
             continue;
         }
         match value {
-            Value::Array(items) => {
+            Value::Array(items) if items.iter().any(Value::is_object) => {
                 for item in items {
                     let _ = write!(text, "\n  {}", crate::output::text(Some(item)));
                 }
@@ -142,6 +147,18 @@ mod tests {
         for part in ["The definition is not valid: 2 mistakes (422 invalid-definition)", "line=3", "saga: x"] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+    }
+
+    #[test]
+    fn who_may_not_is_told_who_may_and_who_is_nobody_how_to_be_somebody() {
+        let problem = json!({
+            "title": "The token's role does not allow this", "type": "/problems/wrong-role", "roles": ["client", "admin"],
+        });
+        let text = for_people(StatusCode::FORBIDDEN, &problem);
+        assert!(text.ends_with("(403 wrong-role)\n  roles: client, admin"), "{text}");
+        let problem = json!({ "title": "A valid token is needed", "detail": "Send it in the Authorization header." });
+        let text = for_people(StatusCode::UNAUTHORIZED, &problem);
+        assert!(text.contains("--token or SHOWRUNNER_TOKEN") && !text.contains("header"), "{text}");
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub(crate) fn text(value: Option<&Value>) -> String {
             let members: Vec<_> = members.iter().map(|(key, value)| format!("{key}={}", text(Some(value)))).collect();
             members.join(" ")
         }
+        Some(Value::Array(items)) => items.iter().map(|item| text(Some(item))).collect::<Vec<_>>().join(", "),
         Some(other) => other.to_string(),
     }
 }
