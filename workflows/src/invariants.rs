@@ -1,5 +1,7 @@
 //! What may never be, of ours: `booking.violations` says what is, and is empty when all is well.
 
+use crate::ids::{EventId, HoldId, OrderId, PaymentId, RefundId, TicketId};
+use orchestrator::ids::Uuid;
 use sqlx::PgPool;
 
 /// How many are shown at most.
@@ -21,12 +23,51 @@ pub struct Violation {
 /// # Errors
 /// The database's.
 pub async fn violations(pool: &PgPool) -> Result<Vec<Violation>, sqlx::Error> {
-    sqlx::query_as!(
+    let mut violations = sqlx::query_as!(
         Violation,
         r#"select invariant as "invariant!", subject as "subject!", detail as "detail!"
            from booking.violations limit $1"#,
         VIOLATIONS_MAX
     )
     .fetch_all(pool)
-    .await
+    .await?;
+    for violation in &mut violations {
+        if let Some(named) = named(&violation.subject) {
+            violation.subject = named;
+        }
+    }
+    Ok(violations)
+}
+
+/// What the view says of a row, by the id that people know: `order ord_…`.
+fn named(subject: &str) -> Option<String> {
+    let (what, id) = subject.rsplit_once(' ')?;
+    let id = Uuid::try_parse(id).ok()?;
+    let id = match what {
+        "order" | "sold-without-hold" => OrderId(id).to_string(),
+        "payment" => PaymentId(id).to_string(),
+        "refund" => RefundId(id).to_string(),
+        "ticket" => TicketId(id).to_string(),
+        "hold-without-seat" | "committed-seat-not-sold" | "held-without-hold" => HoldId(id).to_string(),
+        "seat-count" => EventId(id).to_string(),
+        _ => return None,
+    };
+    Some(format!("{what} {id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_have_the_ids_that_people_know() {
+        let id = "01a21548-59e9-7695-bc16-8b9bbaa8c6a3";
+        let known = |what: &str| named(&format!("{what} {id}"));
+        assert_eq!(known("payment").as_deref(), Some("payment pay_01a2154859e97695bc168b9bbaa8c6a3"));
+        assert_eq!(
+            known("held-without-hold").as_deref(),
+            Some("held-without-hold res_01a2154859e97695bc168b9bbaa8c6a3")
+        );
+        assert_eq!((known("account"), named("order 17"), named(id)), (None, None, None));
+    }
 }

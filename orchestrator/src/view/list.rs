@@ -1,6 +1,11 @@
 //! Lists of sagas, from the projection that is written with every move.
 
-use crate::{engine::Engine, ids::SagaId, journal::Moment, saga::State};
+use crate::{
+    engine::Engine,
+    ids::{SagaId, Uuid},
+    journal::Moment,
+    saga::State,
+};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
@@ -155,7 +160,9 @@ impl Engine {
         )
         .fetch_all(self.pool())
         .await?;
-        Ok(rows.into_iter().map(|row| (row.invariant, row.subject, row.detail)).collect())
+        // of a day, or of a saga, by the name that everybody knows it by
+        let named = |subject: String| Uuid::try_parse(&subject).map_or(subject, |saga| SagaId(saga).to_string());
+        Ok(rows.into_iter().map(|row| (row.invariant, named(row.subject), row.detail)).collect())
     }
 }
 
