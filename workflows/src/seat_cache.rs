@@ -12,7 +12,7 @@ mod breaker;
 mod connection;
 
 use crate::ids::{EventId, HoldId};
-use breaker::Breaker;
+use breaker::{Breaker, Change};
 use connection::Connection;
 use redis::Script;
 use std::{
@@ -238,8 +238,21 @@ impl SeatCache {
             Err(_) => (Err(SeatCacheError::Slow), "slow"),
         };
         count(outcome);
-        inner.breaker.record(answer.is_ok(), tokio::time::Instant::now());
+        let change = inner.breaker.record(answer.is_ok(), tokio::time::Instant::now());
+        tell(change, answer.as_ref().err());
         answer
+    }
+}
+
+/// Says that Redis is gone, and that it is back: once each, however many ask.
+fn tell(change: Option<Change>, error: Option<&SeatCacheError>) {
+    match (change, error) {
+        (Some(Change::Opened), Some(error)) => {
+            let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+            tracing::warn!(error = cause, "Redis is away, and PostgreSQL alone decides, more slowly: {cause}");
+        }
+        (Some(Change::Closed), _) => tracing::info!("Redis is back"),
+        _ => {}
     }
 }
 

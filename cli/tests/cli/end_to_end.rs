@@ -112,6 +112,9 @@ async fn two_thousand_buyers_and_redis_is_down_from_the_start() {
     assert_eq!((status, ready["status"].as_str()), (StatusCode::OK, Some("degraded")));
     drop_test(&dev, async || {}).await;
     check(&data, &dev);
+    // the API has said so, and not at every request; the worker has a log of its own
+    let log = std::fs::read_to_string(data.0.with_extension("stderr")).unwrap();
+    assert_eq!(log.matches("Redis is away").count(), 1, "{log}");
 }
 
 /// Every fault of the gateway ends in exactly one net charge and tickets, or none of both.
