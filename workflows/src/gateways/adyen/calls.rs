@@ -6,6 +6,7 @@ use crate::gateways::answers::{self, read};
 use crate::gateways::http::send;
 use crate::gateways::outcomes::{Doubt, DoubtReason};
 use reqwest::Client;
+use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -45,7 +46,8 @@ impl Calls {
         }
         let answer = send(request).await?;
         let is_transient = answer.headers.get("transient-error").is_some_and(|value| value == "true");
-        if answer.status.is_client_error() && is_transient {
+        // 429 says more: nothing was done
+        if answer.status.is_client_error() && is_transient && answer.status != StatusCode::TOO_MANY_REQUESTS {
             let detail = "the gateway asks for the same call later".to_owned();
             let retry_after = answer.retry_after;
             return Err(Failure::Doubtful(Doubt { reason: DoubtReason::InFlight, detail, retry_after }));

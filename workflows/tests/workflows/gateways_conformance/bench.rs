@@ -21,24 +21,33 @@ pub(super) const TIMEOUT_MS: u64 = 2_000;
 pub(super) struct Subject {
     pub(super) protocol: &'static str,
     sandbox: sandbox::Protocol,
+    /// A payment method that is charged.
+    method: &'static str,
     /// A payment method whose issuer wants to hear from the buyer.
     challenged_method: &'static str,
 }
 
 /// The protocols that are tested.
-pub(super) const SUBJECTS: &[Subject] = &[Subject {
-    protocol: "stripe",
-    sandbox: sandbox::Protocol::Stripe,
-    challenged_method: "pm_card_authenticationRequired",
-}];
-
-/// The protocols that cannot be, because no sandbox speaks them yet: their conformance is unknown.
-pub(super) const WITHOUT_SANDBOX: &[&str] = &["adyen"];
+pub(super) const SUBJECTS: &[Subject] = &[
+    Subject {
+        protocol: "stripe",
+        sandbox: sandbox::Protocol::Stripe,
+        method: "pm_card_visa",
+        challenged_method: "pm_card_authenticationRequired",
+    },
+    Subject {
+        protocol: "adyen",
+        sandbox: sandbox::Protocol::Adyen,
+        method: "ada:stored_visa",
+        challenged_method: "ada:sandbox_challenge",
+    },
+];
 
 /// A gateway, its sandbox, and its names for things.
 pub(super) struct Bench {
     pub(super) gateway: Arc<dyn Gateway>,
     pub(super) settings: GatewaySettings,
+    method: &'static str,
     /// A payment method whose issuer wants to hear from the buyer.
     pub(super) challenged_method: &'static str,
     pub(super) sandbox: Option<Running>,
@@ -79,12 +88,18 @@ impl Bench {
         Self {
             gateway: build(&settings).unwrap(),
             settings,
+            method: subject.method,
             challenged_method: subject.challenged_method,
             sandbox: Some(sandbox),
             url,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             books,
         }
+    }
+
+    /// Something new to be charged.
+    pub(super) fn charge(&self) -> ChargeRequest {
+        charge_by(self.method)
     }
 
     /// Turns a knob for the next calls of one operation.
@@ -120,6 +135,14 @@ impl Bench {
         self.book("refunds").await.iter().map(|refund| refund["amount"].as_i64().unwrap()).collect()
     }
 
+    /// What the gateway's own books say was given back, of all charges, when nothing is open any more.
+    pub(super) async fn refunded(&self) -> i64 {
+        while self.book("refunds").await.iter().any(|refund| refund["status"] == "pending") {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        self.book("charges").await.iter().map(|charge| charge["refunded"].as_i64().unwrap()).sum()
+    }
+
     /// The first half of a charge. Protocols without one have no reference yet.
     pub(super) async fn prepared(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> Option<Reference> {
         match self.gateway.prepare(key, charge).await {
@@ -138,7 +161,7 @@ pub(super) fn settings(protocol: &str, base_url: &str) -> GatewaySettings {
         api_key: API_KEY.into(),
         webhook_secret: WEBHOOK_SECRET.into(),
         webhook_secret_previous: None,
-        return_url: None,
+        return_url: Some("https://tickets.example/back".into()),
         timeout_ms: TIMEOUT_MS,
         merchant_account: Some("Conformance".into()),
     }
@@ -152,12 +175,12 @@ pub(super) fn eur(amount: i64) -> Money {
     Money::new(amount, Currency::EUR)
 }
 
-pub(super) fn charge() -> ChargeRequest {
+pub(super) fn charge_by(method: &str) -> ChargeRequest {
     ChargeRequest {
         order_id: OrderId::fresh(),
         saga_id: orchestrator::ids::SagaId::fresh(),
         amount: eur(4500),
-        payment_method: "pm_card_visa".into(),
+        payment_method: method.into(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Prepare, charge, probe, void. Where a protocol cannot do something, it must say so.
 
-use super::bench::{Bench, charge, eur, key};
+use super::bench::{Bench, eur, key};
 use futures::future::join_all;
 use std::time::Duration;
 use workflows::gateways::{
@@ -23,7 +23,7 @@ fn doubt(outcome: &ChargeOutcome) -> DoubtReason {
 }
 
 pub(super) async fn a_charge_is_taken_once_however_often_it_is_sent(bench: Bench) {
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     assert_eq!(bench.prepared(&key, &charge).await, reference);
     assert_eq!(bench.captured().await, 0);
@@ -41,7 +41,7 @@ pub(super) async fn a_charge_is_taken_once_however_often_it_is_sent(bench: Bench
 }
 
 pub(super) async fn many_at_once_with_one_key_take_it_once(bench: Bench) {
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     let calls = (0..20).map(|_| bench.gateway.charge(&key, &charge, reference.as_ref()));
     for outcome in join_all(calls).await {
@@ -54,7 +54,7 @@ pub(super) async fn many_at_once_with_one_key_take_it_once(bench: Bench) {
 pub(super) async fn a_decline_takes_nothing(bench: Bench) {
     for (fault, code) in [("decline", None), ("insufficient_funds", Some("insufficient_funds"))] {
         bench.fault(fault, "charge").await;
-        let (key, charge) = (key(fault), charge());
+        let (key, charge) = (key(fault), bench.charge());
         let reference = bench.prepared(&key, &charge).await;
         let outcome = bench.gateway.charge(&key, &charge, reference.as_ref()).await;
         let ChargeOutcome::Declined(decline) = &outcome else { panic!("{outcome:?}") };
@@ -74,7 +74,7 @@ pub(super) async fn a_decline_takes_nothing(bench: Bench) {
 
 pub(super) async fn a_challenge_is_passed_on(bench: Bench) {
     let key = key("pay");
-    let mut charge = charge();
+    let mut charge = bench.charge();
     charge.payment_method = bench.challenged_method.into();
     let reference = bench.prepared(&key, &charge).await;
     let outcome = bench.gateway.charge(&key, &charge, reference.as_ref()).await;
@@ -90,7 +90,7 @@ pub(super) async fn a_challenge_is_passed_on(bench: Bench) {
 pub(super) async fn an_answer_that_is_lost_is_found_by_a_probe(bench: Bench) {
     for (fault, reason) in [("timeout_after", DoubtReason::Timeout), ("malformed", DoubtReason::Unreadable)] {
         bench.fault(fault, "charge").await;
-        let (key, charge) = (key(fault), charge());
+        let (key, charge) = (key(fault), bench.charge());
         let reference = bench.prepared(&key, &charge).await;
         let before = bench.captured().await;
         let outcome = bench.gateway.charge(&key, &charge, reference.as_ref()).await;
@@ -109,7 +109,7 @@ pub(super) async fn an_answer_that_is_lost_is_found_by_a_probe(bench: Bench) {
 pub(super) async fn a_charge_that_never_arrived_is_dead_after_its_void(bench: Bench) {
     for (fault, reason) in [("timeout_before", DoubtReason::Timeout), ("reset", DoubtReason::ConnectionLost)] {
         bench.fault(fault, "charge").await;
-        let (key, charge) = (key(fault), charge());
+        let (key, charge) = (key(fault), bench.charge());
         let reference = bench.prepared(&key, &charge).await;
         let outcome = bench.gateway.charge(&key, &charge, reference.as_ref()).await;
         assert_eq!(doubt(&outcome), reason);
@@ -120,7 +120,7 @@ pub(super) async fn a_charge_that_never_arrived_is_dead_after_its_void(bench: Be
 
 pub(super) async fn a_server_error_is_not_a_decline(bench: Bench) {
     bench.fault("error_500", "charge").await;
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     let outcome = bench.gateway.charge(&key, &charge, reference.as_ref()).await;
     assert_eq!(doubt(&outcome), DoubtReason::ServerError);
@@ -157,7 +157,7 @@ async fn dead_after_void(
 }
 
 pub(super) async fn a_slow_answer_is_an_answer(bench: Bench) {
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     // A second, where the gateway is given two.
     bench.fault("slow", "charge").await;
@@ -166,12 +166,14 @@ pub(super) async fn a_slow_answer_is_an_answer(bench: Bench) {
 }
 
 pub(super) async fn a_call_turned_away_may_be_made_again(bench: Bench) {
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     bench.fault("rate_limited", "charge").await;
     let outcome = bench.gateway.charge(&key, &charge, reference.as_ref()).await;
     let ChargeOutcome::NotExecuted(why) = &outcome else { panic!("{outcome:?}") };
-    assert_eq!((why.reason, why.retry_after), (NotExecutedReason::RateLimited, Some(Duration::from_secs(1))));
+    assert_eq!(why.reason, NotExecutedReason::RateLimited);
+    // where the gateway says when
+    assert!(why.retry_after.is_none_or(|after| after == Duration::from_secs(1)), "{why:?}");
     assert_eq!(bench.captured().await, 0);
     bench.heal().await;
     let outcome = bench.gateway.charge(&key, &charge, reference.as_ref()).await;
@@ -182,7 +184,7 @@ pub(super) async fn a_void_that_is_too_late_says_so(bench: Bench) {
     if !bench.gateway.capabilities().voids {
         return;
     }
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     bench.gateway.charge(&key, &charge, reference.as_ref()).await;
     let outcome = bench.gateway.void(&key, &charge, reference.as_ref()).await;
@@ -195,7 +197,7 @@ pub(super) async fn a_void_that_is_lost_may_be_sent_again(bench: Bench) {
         return;
     }
     for fault in ["timeout_after", "reset", "malformed"] {
-        let (key, charge) = (key(fault), charge());
+        let (key, charge) = (key(fault), bench.charge());
         let reference = bench.prepared(&key, &charge).await;
         bench.fault(fault, "void").await;
         let outcome = bench.gateway.void(&key, &charge, reference.as_ref()).await;
@@ -210,7 +212,7 @@ pub(super) async fn a_probe_that_fails_says_nothing(bench: Bench) {
     if !bench.gateway.capabilities().probes_charges {
         return;
     }
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     for fault in ["error_500", "timeout_before", "reset", "malformed", "rate_limited"] {
         bench.fault(fault, "probe").await;
@@ -223,16 +225,16 @@ pub(super) async fn a_probe_that_fails_says_nothing(bench: Bench) {
 pub(super) async fn what_the_gateway_does_not_know_is_not_found(bench: Bench) {
     let stranger = Reference::new("pi_NobodyKnowsThis").unwrap();
     let capabilities = bench.gateway.capabilities();
-    let probed = bench.gateway.probe(&charge(), Some(&stranger)).await;
+    let probed = bench.gateway.probe(&bench.charge(), Some(&stranger)).await;
     let expected = if capabilities.probes_charges { ProbeOutcome::NotFound } else { ProbeOutcome::CannotAsk };
     assert_eq!(probed, expected);
     if capabilities.voids && capabilities.prepares {
-        assert_eq!(bench.gateway.void(&key("pay"), &charge(), Some(&stranger)).await, VoidOutcome::NotFound);
+        assert_eq!(bench.gateway.void(&key("pay"), &bench.charge(), Some(&stranger)).await, VoidOutcome::NotFound);
     }
 }
 
 pub(super) async fn a_key_stands_for_one_content(bench: Bench) {
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     let mut other = charge.clone();
     other.amount = eur(9900);
@@ -246,7 +248,7 @@ pub(super) async fn a_key_stands_for_one_content(bench: Bench) {
 }
 
 pub(super) async fn a_wrong_credential_is_for_a_person(bench: Bench) {
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     let mut settings = bench.settings.clone();
     settings.api_key = "sk_test_wrong".into();
@@ -258,7 +260,7 @@ pub(super) async fn a_wrong_credential_is_for_a_person(bench: Bench) {
 }
 
 pub(super) async fn a_gateway_that_is_away_has_done_nothing(mut bench: Bench) {
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     bench.sandbox.take().unwrap().stop().await.unwrap();
     let gateway = build(&bench.settings).unwrap();
@@ -272,7 +274,7 @@ pub(super) async fn a_gateway_that_is_away_has_done_nothing(mut bench: Bench) {
 }
 
 pub(super) async fn an_amount_below_the_minimum_is_not_sent(bench: Bench) {
-    let mut small = charge();
+    let mut small = bench.charge();
     small.amount = eur(0);
     assert_eq!(bench.gateway.check_amount(small.amount), Err(AmountError::NotPositive(eur(0))));
     let outcome = bench.gateway.prepare(&key("pay"), &small).await;

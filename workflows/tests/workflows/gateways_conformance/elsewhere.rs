@@ -2,7 +2,7 @@
 //! because such a server must be running: `SHOWRUNNER_TEST_STRIPE_URL=http://127.0.0.1:8420 cargo test -p workflows
 //! --test workflows -- --ignored elsewhere`.
 
-use super::bench::{charge, eur, key, refund_of, settings};
+use super::bench::{charge_by, eur, key, refund_of, settings};
 use workflows::gateways::{
     ChargeOutcome, PrepareOutcome, ProbeOutcome, Reference, RefundOutcome, RefundProbeOutcome, VoidOutcome, build,
 };
@@ -15,7 +15,7 @@ async fn the_main_path_works_elsewhere() {
     let gateway = build(&settings("stripe", &url)).unwrap();
     let run = std::process::id();
 
-    let charge = charge();
+    let charge = charge_by("pm_card_visa");
     let pay = key(&format!("elsewhere:{run}:pay"));
     let prepared = gateway.prepare(&pay, &charge).await;
     let PrepareOutcome::Prepared(reference) = &prepared else { panic!("{prepared:?}") };

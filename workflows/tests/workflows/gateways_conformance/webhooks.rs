@@ -1,6 +1,6 @@
 //! What the sandbox sends of its own accord is believed, and nothing else is.
 
-use super::bench::{Bench, charge, eur, key};
+use super::bench::{Bench, eur, key};
 use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::time::{Duration, SystemTime};
@@ -39,7 +39,7 @@ pub(super) async fn news_is_signed_and_says_what_happened(bench: Bench) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/webhooks/primary", listener.local_addr().unwrap());
     let bench = Bench::start_with_webhooks(&bench.settings.protocol, Some(url)).await;
-    let (key, charge) = (key("pay"), charge());
+    let (key, charge) = (key("pay"), bench.charge());
     let reference = bench.prepared(&key, &charge).await;
     bench.gateway.charge(&key, &charge, reference.as_ref()).await;
 
