@@ -77,7 +77,7 @@ pub(crate) struct Move<S: Store> {
     pub(crate) child: Option<Prepared>,
     /// Whether the claim may go on to the next step.
     pub(crate) may_continue: bool,
-    /// It takes no other step along: with one, it was refused.
+    /// It takes no other step along: with others it was refused, or its worker died.
     pub(crate) alone: bool,
 }
 

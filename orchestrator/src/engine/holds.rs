@@ -46,7 +46,7 @@ impl Hold {
     }
 
     /// An answer came: it was not what took its workers down.
-    pub(super) fn is_cleared(&self) {
+    pub(super) fn clear(&self) {
         self.suspect.store(false, Ordering::Release);
     }
 

@@ -33,7 +33,7 @@ impl<S: Store> Engine<S> {
         match outcome {
             Outcome::Moved { run, next, .. } => {
                 claimed.run = run;
-                claimed.hold.is_cleared();
+                claimed.hold.clear();
                 claimed.run.count_when_finished();
                 if matches!(next, Next::Run(_) | Next::Probe(_)) && claimed.moves < MOVES_PER_CLAIM_MAX {
                     return Settled::Continue(claimed);

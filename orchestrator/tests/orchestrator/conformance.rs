@@ -147,6 +147,7 @@ on_both_stores! {
         past_the_pivot_a_refusal_is_for_a_person_and_a_retry_goes_on,
         a_signal_counts_before_and_after_it_is_waited_for,
         a_signal_that_comes_between_plan_and_move_is_not_passed_over,
+        an_answer_outlives_a_person_s_retry_during_its_call,
         a_deadline_takes_back_what_waits,
         a_saga_begins_when_it_is_asked_to_and_higher_priorities_come_first,
         a_saga_waits_for_one_that_it_starts_by_key,

@@ -160,6 +160,34 @@ pub(crate) async fn a_signal_that_comes_between_plan_and_move_is_not_passed_over
     world.all_is_well().await;
 }
 
+pub(crate) async fn an_answer_outlives_a_person_s_retry_during_its_call<G: Ground>() {
+    let lost = || Err(Halt::in_doubt("lost", "the answer was lost"));
+    for (first, calls) in [
+        (Err(Halt::transient("later", "later")), ["do one", "do one", "do two", "do four"]),
+        (lost(), ["do one", "ask one", "do two", "do four"]),
+    ] {
+        let world = World::<G>::on_new_ground().await;
+        world.script.answer(first);
+        world.script.probe(Ok(Probed::Executed(json!({}))));
+        let saga = world.start("three-steps").await;
+        let claimed = world.claim(&world.engine, saga).await;
+        let (claimed, report) = world.engine.execute(claimed).await;
+        let claimed = match world.engine.settle(claimed, report).await {
+            Settled::Continue(claimed) => claimed,
+            _ => world.claim(&world.engine, saga).await,
+        };
+        let (claimed, report) = world.engine.execute(claimed).await;
+        // which begins the policy anew
+        done(&world, saga, Act::Retry).await;
+        if let Settled::Continue(claimed) = world.engine.settle(claimed, report).await {
+            go_on(&world.engine, claimed).await;
+        }
+        world.run_until(saga, "completed").await;
+        assert_eq!(world.script.calls(), calls);
+        world.all_is_well().await;
+    }
+}
+
 pub(crate) async fn a_deadline_takes_back_what_waits<G: Ground>() {
     let world = World::<G>::on_new_ground().await;
     let saga = world.start("hasty").await;
