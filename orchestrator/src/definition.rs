@@ -14,7 +14,11 @@ mod validate;
 pub use schema::InputMistake;
 pub(crate) use schema::{compile, input_mistakes};
 
-use crate::{action::Registry, canonical, store::Store};
+use crate::{
+    action::{Lane, Registry},
+    canonical,
+    store::Store,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
@@ -108,6 +112,17 @@ pub enum Attempts {
     Forever,
 }
 
+impl Step {
+    /// The policy of one half.
+    #[must_use]
+    pub fn retry_of(&self, lane: Lane) -> Retry {
+        match (lane, &self.compensation) {
+            (Lane::Compensation, Some(compensation)) => compensation.retry,
+            _ => self.retry,
+        }
+    }
+}
+
 impl Retry {
     /// Whether another attempt is allowed after `made` of them.
     #[must_use]
@@ -115,6 +130,15 @@ impl Retry {
         match self.attempts {
             Attempts::Limited(limit) => made < limit.get(),
             Attempts::Forever => true,
+        }
+    }
+
+    /// How many more attempts are allowed after `made` of them; none: any number.
+    #[must_use]
+    pub fn left(&self, made: u32) -> Option<u32> {
+        match self.attempts {
+            Attempts::Limited(limit) => Some(limit.get().saturating_sub(made)),
+            Attempts::Forever => None,
         }
     }
 

@@ -291,7 +291,7 @@ impl Probe for Ask {
 mod tests {
     use super::*;
     use crate::{
-        action::{Erased, Lane, Signal},
+        action::{Child, Erased, Lane, Signal},
         ids::{SagaId, Uuid},
     };
     use chrono::DateTime;
@@ -300,6 +300,9 @@ mod tests {
     #[async_trait]
     impl Notebook for NoNotebook {
         async fn note(&self, _: Value) -> Result<(), Halt> {
+            Ok(())
+        }
+        async fn note_and_start(&self, _: Value, _: Child) -> Result<(), Halt> {
             Ok(())
         }
     }
@@ -318,7 +321,10 @@ mod tests {
             notes,
             output: None,
             cause: None,
+            failure: None,
+            attempts_left: None,
             signal: None,
+            signals: Vec::new(),
             wait_elapsed: false,
         }
     }

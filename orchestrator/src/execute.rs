@@ -2,7 +2,8 @@
 
 use crate::{
     action::{
-        Answer, AnyExternal, AnyLocal, AnyProbe, Call, Child, Erased, Failure, Halt, Lane, Notebook, Registry, Wait,
+        Answer, AnyExternal, AnyLocal, AnyProbe, Call, Child, Erased, Failure, Halt, Lane, Notebook, Registry, Signal,
+        Wait,
     },
     definition::{Definition, Step, mapping},
     engine::{Claimed, Engine},
@@ -100,7 +101,7 @@ impl<S: Store> Engine<S> {
             }
             Err(halt) => return What::Answered { due, answer: Err(halt) },
         };
-        match self.record(claimed, What::Intend { due, intent: intent.clone() }).await {
+        match self.record(claimed, What::Intend { due, intent: intent.clone() }, None).await {
             Recorded::Yes => {}
             Recorded::Interrupted | Recorded::Superseded => return What::Decide,
         }
@@ -154,9 +155,15 @@ impl<S: Store> Engine<S> {
     }
 
     async fn child_of(&self, run: &Run, wait: &Wait) -> Answer<Option<Prepared>> {
-        let Some(child) = wait.child.clone() else { return Ok(None) };
+        match wait.child.clone() {
+            Some(child) => self.child(run, child).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn child(&self, run: &Run, child: Child) -> Answer<Prepared> {
         match self.prepare(SagaId(self.fresh_id()), child_start(run, child)).await {
-            Ok(prepared) => Ok(Some(prepared)),
+            Ok(prepared) => Ok(prepared),
             Err(StartError::Database(error)) => Err(Halt::transient("database", error.to_string())),
             Err(error) => Err(Halt::permanent("child", error.to_string())),
         }
@@ -173,11 +180,11 @@ impl<S: Store> Engine<S> {
     }
 
     /// Appends an entry in the middle of a call, and takes over what others have appended.
-    async fn record(&self, claimed: &mut Claimed, what: What<S>) -> Recorded {
+    async fn record(&self, claimed: &mut Claimed, what: What<S>, child: Option<Prepared>) -> Recorded {
         if claimed.is_lost() {
             return Recorded::Superseded;
         }
-        let recorded = self.append_in_call(&claimed.run, claimed.token, &claimed.known, what).await;
+        let recorded = self.append_in_call(claimed, what, child).await;
         match recorded {
             Outcome::Moved { run, interrupted, .. } => {
                 claimed.run = run;
@@ -305,12 +312,20 @@ fn call_of(run: &Run, step: &Step, due: Due, now: Moment) -> Call {
         notes,
         output: touched.forward.output.clone(),
         cause: run.cause.clone(),
+        failure: lane.failure.clone(),
+        attempts_left: step.retry_of(due.lane).left(lane.failures),
+        signals: run.signals.iter().filter(|signal| !is_taken(&resumed, signal)).cloned().collect(),
         wait_elapsed: matches!(resumed, Some(Resumed::ByTime)),
         signal: match resumed {
             Some(Resumed::BySignal(signal)) => Some(signal),
             _ => None,
         },
     }
+}
+
+/// A wait that has just ended has not taken its signal out of the saga's yet.
+fn is_taken(resumed: &Option<Resumed>, signal: &Signal) -> bool {
+    matches!(resumed, Some(Resumed::BySignal(taken)) if taken.seq == signal.seq)
 }
 
 /// Appends notes under the claim.
@@ -325,6 +340,14 @@ impl<'a, S: Store> JournalNotebook<'a, S> {
         Self { engine, due, claimed: Mutex::new(claimed.clone()) }
     }
 
+    async fn append(&self, note: Value, child: Option<Prepared>) -> Result<(), Halt> {
+        let mut claimed = self.claimed.lock().await;
+        match self.engine.record(&mut claimed, What::Note { due: self.due, note }, child).await {
+            Recorded::Yes => Ok(()),
+            Recorded::Interrupted | Recorded::Superseded => Err(Halt::Superseded),
+        }
+    }
+
     /// What the call has appended becomes what the claim's holder knows.
     fn give_back(self, claimed: &mut Claimed) {
         *claimed = self.claimed.into_inner();
@@ -334,10 +357,11 @@ impl<'a, S: Store> JournalNotebook<'a, S> {
 #[async_trait]
 impl<S: Store> Notebook for JournalNotebook<'_, S> {
     async fn note(&self, note: Value) -> Result<(), Halt> {
-        let mut claimed = self.claimed.lock().await;
-        match self.engine.record(&mut claimed, What::Note { due: self.due, note }).await {
-            Recorded::Yes => Ok(()),
-            Recorded::Interrupted | Recorded::Superseded => Err(Halt::Superseded),
-        }
+        self.append(note, None).await
+    }
+
+    async fn note_and_start(&self, note: Value, child: Child) -> Result<(), Halt> {
+        let child = self.engine.child(&self.claimed.lock().await.run, child).await?;
+        self.append(note, Some(child)).await
     }
 }

@@ -151,6 +151,9 @@ pub enum Entry {
         failure: Failure,
         /// When the other side is asked.
         probe_at: Moment,
+        /// It could not be asked, because what that needs is known to be away: no attempt is used up.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        parked: bool,
     },
     /// It waits for a signal or a time.
     Waits {

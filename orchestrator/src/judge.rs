@@ -36,11 +36,7 @@ impl Judge<'_> {
     }
 
     fn retry(&self) -> Retry {
-        let step = self.step();
-        match (self.due.lane, &step.compensation) {
-            (Lane::Compensation, Some(compensation)) => compensation.retry,
-            _ => step.retry,
-        }
+        self.step().retry_of(self.due.lane)
     }
 
     /// The entries that an action's answer makes.
@@ -95,7 +91,11 @@ impl Judge<'_> {
             Err(Halt::InDoubt(failure) | Halt::Permanent(failure) | Halt::Transient { failure, .. }) => {
                 self.in_doubt(failure)
             }
-            Err(Halt::Parked { reason, .. }) => self.in_doubt(Failure::new("parked", reason)),
+            Err(Halt::Parked { after, reason }) => {
+                let probe_at = self.now + delta(after.min(PATIENCE_MAX));
+                let failure = self.lane_run().failure.unwrap_or_else(|| Failure::new("parked", reason));
+                vec![Entry::InDoubt { step, lane, attempt, failure, probe_at, parked: true }]
+            }
             Err(Halt::Wait(_)) => self.in_doubt(Failure::new("endless-wait", "the probe waits for nothing")),
         }
     }
@@ -137,6 +137,7 @@ impl Judge<'_> {
             attempt: self.due.attempt,
             failure,
             probe_at,
+            parked: false,
         }
     }
 

@@ -73,7 +73,7 @@ pub(crate) struct Move<S: Store> {
     pub(crate) run: Arc<Run>,
     pub(crate) known: Arc<Known>,
     pub(crate) what: What<S>,
-    /// The saga that its answer waits for, ready to be started.
+    /// The saga that its answer waits for, or that its note leaves to go its own way; ready to be started.
     pub(crate) child: Option<Prepared>,
     /// Whether the claim may go on to the next step.
     pub(crate) may_continue: bool,

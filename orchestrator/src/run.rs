@@ -300,6 +300,7 @@ impl Run {
             Entry::Started { .. } => return Err(Corrupt::Start { saga_id, seq }),
             Entry::Signalled { name, payload, .. } => {
                 self.signals.push(Signal { seq, name: name.clone(), payload: payload.clone() });
+                self.ask_again(at);
             }
             Entry::Acted { act, reason, by } => self.acted(*act, reason, by, at),
             Entry::Compensating { cause } => {
@@ -333,6 +334,17 @@ impl Run {
             Entry::Completed => Some(Event::Completes),
             Entry::Compensated => Some(Event::Undone),
             Entry::Killed => Some(Event::Killed),
+        }
+    }
+
+    /// What somebody tells may settle what is in doubt.
+    fn ask_again(&mut self, at: Moment) {
+        for step in self.steps.values_mut() {
+            for lane in [&mut step.forward, &mut step.compensation] {
+                if let Phase::Doubt(probe_at) = &mut lane.phase {
+                    *probe_at = at.min(*probe_at);
+                }
+            }
         }
     }
 
@@ -394,8 +406,8 @@ impl Run {
                 run.failure = Some(failure.clone());
                 run.phase = retry_at.map_or(Phase::Failed { permanent: *permanent }, Phase::Retry);
             }
-            Entry::InDoubt { failure, probe_at, .. } => {
-                run.failures += 1;
+            Entry::InDoubt { failure, probe_at, parked, .. } => {
+                run.failures += u32::from(!*parked);
                 run.failure = Some(failure.clone());
                 run.phase = Phase::Doubt(*probe_at);
                 run.may_be_done = true;

@@ -9,6 +9,7 @@ use crate::{
     moves::{Move, Outcome, What},
     plan::Next,
     run::Run,
+    start::Prepared,
     store::Store,
 };
 use std::{sync::Arc, time::Duration};
@@ -88,18 +89,14 @@ impl<S: Store> Engine<S> {
     }
 
     /// Appends an intent or a note.
-    pub(crate) async fn append_in_call(
-        &self,
-        run: &Arc<Run>,
-        token: i64,
-        known: &Arc<Known>,
-        what: What<S>,
-    ) -> Outcome {
-        match self.0.moves.submit(Arc::new(self.move_of(run, token, known, what))).await {
+    pub(crate) async fn append_in_call(&self, claimed: &Claimed, what: What<S>, child: Option<Prepared>) -> Outcome {
+        let of = self.move_of(&claimed.run, claimed.token, &claimed.known, what);
+        match self.0.moves.submit(Arc::new(Move { child, ..of })).await {
             Ok(outcome) => outcome,
             // no call follows an intent that may not be written
             Err(error) => {
-                tracing::warn!(saga.id = %run.saga_id, error = %error, "An intent of saga {} could not be committed: {error}", run.saga_id);
+                let saga_id = claimed.saga_id();
+                tracing::warn!(saga.id = %saga_id, error = %error, "An intent of saga {saga_id} could not be committed: {error}");
                 Outcome::Superseded
             }
         }

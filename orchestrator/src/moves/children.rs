@@ -1,7 +1,7 @@
-//! A saga that waits for another one: started by key in the transaction of the wait, and told of the end through
-//! the outbox.
+//! Sagas that sagas start, by key: those that they wait for, in the transaction of the wait, so that they are told of
+//! the end through the outbox; and those that they leave to go their own way, in the transaction of a note.
 
-use super::Move;
+use super::{Move, What};
 use crate::{
     action::Wait,
     ids::SagaId,
@@ -18,19 +18,24 @@ use std::collections::HashMap;
 /// The topic of signals from saga to saga.
 pub(crate) const SIGNAL_TOPIC: &str = "engine.signal";
 
-/// Starts the sagas that these moves wait for, or finds them by their keys.
+/// Starts the sagas that these moves bring along, or finds them by their keys.
 pub(super) async fn start<S: Store>(
     tx: &mut S::Tx,
     appends: &[Append],
     moves: &HashMap<SagaId, &Move<S>>,
 ) -> Result<(), sqlx::Error> {
     for append in appends {
+        let Some(of) = moves.get(&append.run.saga_id) else { continue };
+        let Some(prepared) = &of.child else { continue };
+        if matches!(of.what, What::Note { .. }) && !append.entries.is_empty() {
+            start::start(tx, prepared).await?;
+            continue;
+        }
         let key = append.entries.iter().find_map(|entry| match entry {
             Entry::Waits { wait: Wait { child: Some(child), .. }, .. } => Some(child.key.as_str()),
             _ => None,
         });
-        let prepared = moves.get(&append.run.saga_id).and_then(|of| of.child.as_ref());
-        if let (Some(key), Some(prepared)) = (key, prepared) {
+        if let Some(key) = key {
             wait_for(tx, append.run.saga_id, key, prepared).await?;
         }
     }

@@ -168,8 +168,7 @@ fn the_last_attempt_s_doubt_is_asked_about_too() {
 
 #[test]
 fn a_probe_that_cannot_tell_keeps_the_doubt_until_the_compensation_settles_it() {
-    let parked = Halt::Parked { after: Duration::ZERO, reason: "a breaker".to_owned() };
-    for unclear in [Halt::in_doubt("x", "x"), Halt::transient("x", "x"), Halt::permanent("x", "x"), parked] {
+    for unclear in [Halt::in_doubt("x", "x"), Halt::transient("x", "x"), Halt::permanent("x", "x")] {
         let mut stage = booking();
         stage.calls("hold", &done());
         stage.calls("pay", &doubt());
@@ -183,6 +182,36 @@ fn a_probe_that_cannot_tell_keeps_the_doubt_until_the_compensation_settles_it() 
         stage.calls("hold", &done());
         assert!(stage.is(State::Compensated));
     }
+}
+
+#[test]
+fn a_probe_that_is_parked_keeps_the_doubt_and_uses_up_nothing() {
+    let mut stage = booking();
+    stage.calls("hold", &done());
+    stage.calls("pay", &doubt());
+    for _ in 0..10 {
+        stage.pass(5);
+        let parked = Halt::Parked { after: Duration::from_secs(5), reason: "a breaker".to_owned() };
+        let next = stage.asks("pay", &Err(parked));
+        sleeps(&next, Turn::Gateway, Some(5), &stage);
+    }
+    assert_eq!(stage.run.step("pay").forward.failures, 1);
+    assert_eq!(stage.run.step("pay").forward.failure.as_ref().unwrap().code, "lost");
+    stage.pass(5);
+    stage.asks("pay", &Ok(Probed::Executed(json!({ "charge": 1 }))));
+    stage.due("commit", Lane::Forward);
+}
+
+#[test]
+fn what_is_in_doubt_is_asked_about_when_somebody_tells_something() {
+    let mut stage = booking();
+    stage.calls("hold", &done());
+    stage.calls("pay", &doubt());
+    assert!(matches!(stage.next(), Next::Sleep(_)));
+    stage.signal("anything");
+    assert!(matches!(stage.next(), Next::Probe(_)));
+    let next = stage.asks("pay", &Err(Halt::in_doubt("still", "still")));
+    assert!(matches!(next, Next::Sleep(_)), "once for each signal");
 }
 
 #[test]

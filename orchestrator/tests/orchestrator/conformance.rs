@@ -151,6 +151,7 @@ on_both_stores! {
         a_deadline_takes_back_what_waits,
         a_saga_begins_when_it_is_asked_to_and_higher_priorities_come_first,
         a_saga_waits_for_one_that_it_starts_by_key,
+        a_saga_that_is_left_to_itself_is_started_once_with_the_note,
         several_steps_wait_for_the_same_saga_also_from_inside_a_transaction,
         running_sagas_stay_on_their_version,
     }

@@ -233,6 +233,27 @@ pub(crate) async fn a_saga_waits_for_one_that_it_starts_by_key<G: Ground>() {
     world.all_is_well().await;
 }
 
+pub(crate) async fn a_saga_that_is_left_to_itself_is_started_once_with_the_note<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
+    world.script.answer(Err(Halt::transient("later", "later")));
+    let saga = world.start_with("leaving", json!({ "key": "k" })).await;
+    let view = world.run_until(saga, "completed").await;
+    let started = ["started", "intended leave", "noted leave", "failed leave", "intended leave", "noted leave"];
+    assert_eq!(words(&view)[..6], started);
+    // whoever waits for the same key finds it
+    let parent = world.start_with("parent", json!({ "key": "k" })).await;
+    world.run_until(parent, "completed").await;
+    let mut calls = world.script.calls();
+    calls.sort();
+    assert_eq!(calls, ["leave leave", "leave leave", "write only"]);
+
+    let saga = world.start_with("leaving", json!({ "key": "n", "definition": "not-there" })).await;
+    let view = world.run_until(saga, "compensated").await;
+    assert_eq!(view.run.cause.as_ref().unwrap().code, "child");
+    assert!(!words(&view).contains(&"noted leave".to_owned()));
+    world.all_is_well().await;
+}
+
 pub(crate) async fn several_steps_wait_for_the_same_saga_also_from_inside_a_transaction<G: Ground>() {
     let world = World::<G>::on_new_ground().await;
     let saga = world.start_with("twice", json!({ "key": "k" })).await;

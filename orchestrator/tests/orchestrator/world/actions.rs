@@ -60,6 +60,7 @@ pub(super) fn registry<G: Ground>(script: &Script) -> Registry<G::Store> {
     registry.local(Write::<G>(script.clone(), PhantomData)).unwrap();
     registry.external(StartChild).unwrap();
     registry.local(StartChildInside).unwrap();
+    registry.external(LeaveChild(script.clone())).unwrap();
     registry
 }
 
@@ -142,6 +143,20 @@ impl ExternalAction for StartChild {
     }
 }
 
+/// Starts another saga and does not wait for it, but answers as it is told.
+struct LeaveChild(Script);
+#[async_trait]
+impl ExternalAction for LeaveChild {
+    const NAME: &'static str = "test.leave";
+    type Input = Value;
+    type Output = Value;
+    async fn run(&self, call: &Call, notebook: &dyn Notebook, _: &Value, input: Value) -> Answer<Value> {
+        self.0.called("leave", call);
+        notebook.note_and_start(json!({ "left": input["key"] }), child(&input)).await?;
+        self.0.answers.lock().unwrap().pop_front().unwrap_or_else(|| Ok(json!({})))
+    }
+}
+
 /// The same from inside a transaction.
 struct StartChildInside;
 #[async_trait]
@@ -158,11 +173,14 @@ fn wait_for_child(call: &Call, input: &Value) -> Answer<Value> {
     if let Some(signal) = &call.signal {
         return Ok(signal.payload.clone());
     }
-    let child = Child {
-        definition: "one-step".to_owned(),
+    Err(Halt::Wait(Wait { child: Some(child(input)), ..Wait::default() }))
+}
+
+fn child(input: &Value) -> Child {
+    Child {
+        definition: input["definition"].as_str().unwrap_or("one-step").to_owned(),
         key: input["key"].as_str().unwrap_or_default().to_owned(),
         input: json!({}),
         tags: BTreeMap::new(),
-    };
-    Err(Halt::Wait(Wait { child: Some(child), ..Wait::default() }))
+    }
 }

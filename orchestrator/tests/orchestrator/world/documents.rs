@@ -66,6 +66,7 @@ pub(super) fn documents() -> Vec<String> {
          - { step: end, action: demo.echo, pivot: true }\n"
             .to_owned(),
         "saga: parent\ninput: { type: object }\nsteps:\n- { step: wait, action: test.child }\n".to_owned(),
+        format!("saga: leaving\ninput: {{ type: object }}\nsteps:\n- {{ step: leave, action: test.leave, {STEP} }}\n"),
         waiter("end"),
         "saga: hasty\ninput: { type: object }\ndeadline: 1s\nsteps:\n\
          - { step: wait, action: demo.wait, input: { signal: go }, compensation: demo.undo, timeout: 1s }\n\
