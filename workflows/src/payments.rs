@@ -7,6 +7,7 @@
 
 mod charge;
 mod gateways;
+mod news;
 mod notes;
 mod probe;
 mod take_back;
@@ -14,6 +15,7 @@ mod webhooks;
 
 pub use charge::{Charge, ChargeInput, ChargeOutput};
 pub use gateways::{ConfiguredGateway, Gateways, GatewaysError};
+pub use news::{PaymentNews, Told, charge_signal};
 pub use notes::PaymentNote;
 pub use probe::ProbeCharge;
 pub use take_back::{TakeBack, TakenBack};
