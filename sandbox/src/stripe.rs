@@ -3,6 +3,7 @@
 //! Who asks is in `http`, what is asked in `form`, `params` and `call`, what becomes of it in
 //! `execute`.
 
+pub(crate) mod cards;
 pub(crate) mod challenge;
 pub(crate) mod http;
 pub(crate) mod signature;
@@ -16,7 +17,6 @@ mod objects;
 mod status;
 mod store;
 
-mod cards;
 mod currencies;
 mod error;
 mod form;

@@ -10,7 +10,13 @@
 //! | `sandbox_redirect` | the buyer is redirected; what they do there decides by itself |
 //! | `sandbox_pending` | `Pending`, and stays so |
 //! | `sandbox_received` | `Received`, and stays so |
+//! | one of Stripe's test payment methods | what its issuer says there, in Adyen's words |
 //! | any other | authorised |
+//!
+//! Stripe's stand for cards in a vault that both gateways can reach, so that one token is good at
+//! either: its issuer says the same wherever it is shown.
+
+use crate::stripe::cards as vault;
 
 /// What the issuer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +55,18 @@ pub(super) const REFUSED: Refusal = Refusal { code: 2, reason: "Refused" };
 pub(super) const NOT_AUTHENTICATED: Refusal = Refusal { code: 11, reason: "3D Not Authenticated" };
 /// There is not enough money.
 pub(super) const NOT_ENOUGH_BALANCE: Refusal = Refusal { code: 12, reason: "Not enough balance" };
+/// The issuer has blocked the card: it was lost, or stolen.
+const BLOCKED: Refusal = Refusal { code: 5, reason: "Blocked Card" };
+/// The card is not valid any more.
+const EXPIRED: Refusal = Refusal { code: 6, reason: "Expired Card" };
+/// The issuer believes that it is not the buyer's card.
+const FRAUD: Refusal = Refusal { code: 20, reason: "FRAUD" };
+/// The card's security code was not right.
+const WRONG_CODE: Refusal = Refusal { code: 24, reason: "CVC Declined" };
+/// The card was used too often.
+const TOO_OFTEN: Refusal = Refusal { code: 29, reason: "Withdrawal count exceeded" };
+/// Something went wrong between the gateway and the issuer.
+const ACQUIRER_ERROR: Refusal = Refusal { code: 4, reason: "Acquirer Error" };
 /// The issuer wants to hear from a buyer who is not there.
 pub(super) const AUTHENTICATION_REQUIRED: Refusal = Refusal { code: 38, reason: "Authentication required" };
 
@@ -113,7 +131,42 @@ pub(super) fn verdict(method: &str) -> Verdict {
         "sandbox_redirect" => Verdict::Redirected { needs_details: false },
         "sandbox_pending" => Verdict::Pending,
         "sandbox_received" => Verdict::Received,
+        _ if is_shared(method) => of_shared(vault::verdict(method)),
         _ => refused.map_or(Verdict::Authorised, Verdict::Refused),
+    }
+}
+
+/// Whether it is in the vault that both gateways can reach, where it belongs to no shopper of ours.
+pub(super) fn is_shared(method: &str) -> bool {
+    vault::exists(method)
+}
+
+fn of_shared(card: vault::Verdict) -> Verdict {
+    let failure = match card {
+        vault::Verdict::Approved => return Verdict::Authorised,
+        vault::Verdict::Challenged => return Verdict::Redirected { needs_details: false },
+        vault::Verdict::Declined(failure) => failure,
+    };
+    Verdict::Refused(match failure.decline_code.as_deref().unwrap_or(&failure.code) {
+        "insufficient_funds" => NOT_ENOUGH_BALANCE,
+        "lost_card" | "stolen_card" => BLOCKED,
+        "fraudulent" => FRAUD,
+        "card_velocity_exceeded" => TOO_OFTEN,
+        "expired_card" => EXPIRED,
+        "incorrect_cvc" => WRONG_CODE,
+        "processing_error" => ACQUIRER_ERROR,
+        _ => REFUSED,
+    })
+}
+
+/// What the issuer says to a buyer who has passed the challenge.
+pub(super) fn verdict_after_challenge(method: &str) -> Result<(), Refusal> {
+    if !is_shared(method) {
+        return Ok(());
+    }
+    match of_shared(vault::verdict_after_challenge(method)) {
+        Verdict::Refused(refusal) => Err(refusal),
+        _ => Ok(()),
     }
 }
 
@@ -138,14 +191,33 @@ mod tests {
             };
             assert_eq!((refusal.code, refusal.reason), (*code, *reason));
         }
-        for named in [REFUSED, NOT_AUTHENTICATED, NOT_ENOUGH_BALANCE, AUTHENTICATION_REQUIRED] {
+        let ours = [REFUSED, NOT_AUTHENTICATED, NOT_ENOUGH_BALANCE, AUTHENTICATION_REQUIRED];
+        let shared = [BLOCKED, EXPIRED, FRAUD, WRONG_CODE, TOO_OFTEN, ACQUIRER_ERROR];
+        for named in [&ours[..], &shared].concat() {
             assert_eq!(refusal(named.code), Some(named));
         }
     }
 
     #[test]
+    fn a_shared_card_is_the_same_card_here() {
+        for (method, expected) in [
+            ("pm_card_visa", Verdict::Authorised),
+            ("pm_card_chargeDeclined", Verdict::Refused(REFUSED)),
+            ("pm_card_visa_chargeDeclinedInsufficientFunds", Verdict::Refused(NOT_ENOUGH_BALANCE)),
+            ("pm_card_visa_chargeDeclinedLostCard", Verdict::Refused(BLOCKED)),
+            ("pm_card_chargeDeclinedExpiredCard", Verdict::Refused(EXPIRED)),
+            ("pm_card_chargeDeclinedIncorrectCvc", Verdict::Refused(WRONG_CODE)),
+            ("pm_card_chargeDeclinedProcessingError", Verdict::Refused(ACQUIRER_ERROR)),
+            ("tok_radarBlock", Verdict::Refused(FRAUD)),
+            ("pm_card_authenticationRequired", Verdict::Redirected { needs_details: false }),
+        ] {
+            assert_eq!(verdict(method), expected, "{method}");
+        }
+    }
+
+    #[test]
     fn others_are_authorised() {
-        for method in ["8415718415172204", "pm_card_visa", "sandbox_refused_13", "sandbox_refused_"] {
+        for method in ["8415718415172204", "M5N7TQ4TG5PFWR50", "sandbox_refused_13", "sandbox_refused_"] {
             assert_eq!(verdict(method), Verdict::Authorised, "{method}");
         }
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::described::{CARD, PAYMENT};
 use super::{account, amount, short};
+use crate::adyen::cards;
 use crate::adyen::error::ApiError;
 use crate::adyen::members::{Members, missing};
 use crate::adyen::objects::{Amount, CaptureMode};
@@ -53,8 +54,8 @@ pub(super) fn parse(body: Value) -> Result<NewPayment, ApiError> {
     })
 }
 
-/// The stored payment method, with what the description asks for beside one. Card data never comes
-/// here.
+/// The stored payment method, with what the description asks for beside one: whose it is, unless both
+/// gateways have it. Card data never comes here.
 fn stored_method(members: &mut Members) -> Result<String, ApiError> {
     let value = members.take("paymentMethod").ok_or_else(|| missing("paymentMethod", "14_004"))?;
     let mut method = Members::read("CardDetails", value, CARD)?;
@@ -62,8 +63,12 @@ fn stored_method(members: &mut Members) -> Result<String, ApiError> {
         return Err(ApiError::invalid("905", "Payment details are not supported"));
     }
     let id = method.required("storedPaymentMethodId", "14_004")?;
-    let shopper = members.required("shopperReference", "139")?;
-    if shopper.chars().count() < SHOPPER_REFERENCE_CHARS_MIN {
+    let shopper = match members.text("shopperReference")? {
+        None if cards::is_shared(&id) => None,
+        None => return Err(missing("shopperReference", "139")),
+        some => some,
+    };
+    if shopper.is_some_and(|shopper| shopper.chars().count() < SHOPPER_REFERENCE_CHARS_MIN) {
         return Err(ApiError::invalid("139", "Invalid shopperReference"));
     }
     let models = ["CardOnFile", "Subscription", "UnscheduledCardOnFile"];

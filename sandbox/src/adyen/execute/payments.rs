@@ -118,7 +118,7 @@ fn after_challenge(payment: &mut Payment, context: &mut Context<'_>) -> Result<(
     let verdict = match context.outcome.take().map(|hit| hit.fault) {
         Some(Fault::Decline) => Err(cards::REFUSED),
         Some(Fault::InsufficientFunds) => Err(cards::NOT_ENOUGH_BALANCE),
-        _ if has_passed => Ok(()),
+        _ if has_passed => cards::verdict_after_challenge(&payment.method),
         _ => Err(cards::NOT_AUTHENTICATED),
     };
     conclude(payment, verdict, context)

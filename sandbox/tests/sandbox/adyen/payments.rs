@@ -64,6 +64,22 @@ async fn a_refused_payment_says_why() {
 }
 
 #[tokio::test]
+async fn a_token_of_stripes_is_the_same_card_here_and_needs_no_shopper() {
+    let shop = Shop::open().await;
+    for (method, result, code) in [
+        ("pm_card_visa", "Authorised", None),
+        ("pm_card_chargeDeclined", "Refused", Some("2")),
+        ("pm_card_visa_chargeDeclinedInsufficientFunds", "Refused", Some("12")),
+        ("pm_card_authenticationRequired", "RedirectShopper", None),
+    ] {
+        let mut body = payment(method);
+        body.as_object_mut().unwrap().remove("shopperReference");
+        let answer = shop.ask("/payments", &body).await.ok();
+        assert_eq!((&answer["resultCode"], answer["refusalReasonCode"].as_str()), (&json!(result), code), "{method}");
+    }
+}
+
+#[tokio::test]
 async fn some_payments_stay_undecided() {
     let shop = Shop::open().await;
     for (method, result) in [("sandbox_pending", "Pending"), ("sandbox_received", "Received")] {
