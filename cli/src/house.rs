@@ -1,12 +1,13 @@
-//! Everything that `showrunner dev` runs: private servers, the API in this process, a worker and a sandbox gateway
-//! as children that are started again when they die, and that die with us.
+//! Everything that `showrunner dev` runs: private servers, the API in this process, a worker and two sandbox
+//! gateways as children that are started again when they die, and that die with us.
 
 mod child;
+mod sandboxes;
 mod tokens;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::Context;
@@ -22,13 +23,11 @@ use crate::{
     stack::{self, Stack},
 };
 pub(crate) use child::Child;
+pub(crate) use sandboxes::Sandboxes;
 pub(crate) use tokens::Tokens;
 
 /// The database in the private PostgreSQL.
 const DATABASE: &str = "showrunner";
-/// What the sandbox gateway is asked with, and signs with.
-const SANDBOX_KEY: &str = "sk_test_sandbox";
-const SANDBOX_SECRET: &str = "whsec_sandbox";
 
 /// Where and on what.
 #[derive(Debug, Clone)]
@@ -46,10 +45,9 @@ pub(crate) struct House {
     pub(crate) config: Config,
     pub(crate) stack: Stack,
     pub(crate) url: String,
-    pub(crate) sandbox_url: String,
+    pub(crate) sandboxes: Sandboxes,
     pub(crate) tokens: Tokens,
     pub(crate) worker: Child,
-    sandbox: Child,
     stopping: CancellationToken,
     api: JoinHandle<anyhow::Result<()>>,
     measuring: AbortOnDropHandle<()>,
@@ -76,9 +74,9 @@ impl House {
         let dir = site.data_dir.as_path();
         let listener = listen(site.listen)?;
         let url = format!("http://{}", listener.local_addr()?);
-        let (sandbox, sandbox_url) = start_sandbox(dir, &url).await?;
+        let sandboxes = Sandboxes::start(dir, &url).await?;
         let config_file = dir.join("dev.toml");
-        tokio::fs::write(&config_file, configuration(&sandbox_url)).await.context("writing dev.toml")?;
+        tokio::fs::write(&config_file, configuration(&sandboxes, &url)).await.context("writing dev.toml")?;
         let config = config::load(Some(&config_file), &servers.environment())?.config;
         // its own parts find each other by plain addresses
         anyhow::ensure!(
@@ -100,10 +98,10 @@ impl House {
         let state = api::state(&stack, &config, Some(metrics), &stopping);
         let serving = ::api::serve(listener, None, state, stopping.clone());
         let api = tokio::spawn(async move { serving.await.context("serving the API") });
-        let worker = Child::new("worker", dir, servers.variables(), {
+        let worker = Child::new("worker".to_owned(), dir, servers.variables(), {
             vec!["--config".into(), config_file.into(), "worker".into(), "--with-parent".into()]
         })?;
-        Ok(Self { config, stack, url, sandbox_url, tokens, worker, sandbox, stopping, api, measuring, servers })
+        Ok(Self { config, stack, url, sandboxes, tokens, worker, stopping, api, measuring, servers })
     }
 
     /// A second API on the same house, with holds of orders that last `order_hold_secs`.
@@ -127,7 +125,7 @@ impl House {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stopping.cancel();
         self.worker.stop().await;
-        self.sandbox.stop().await;
+        self.sandboxes.stop().await;
         self.api.await??;
         drop(self.measuring);
         drop(self.stack);
@@ -181,44 +179,17 @@ fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     listening::listen(usual).or_else(|_| listening::listen(free)).context("listening on a free port")
 }
 
-async fn start_sandbox(dir: &Path, api_url: &str) -> anyhow::Result<(Child, String)> {
-    // Chosen once, so that a sandbox that is started again is where it was.
-    let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-    let arguments = [
-        "sandbox",
-        "--with-parent",
-        "--listen",
-        &address.to_string(),
-        "--api-key",
-        SANDBOX_KEY,
-        "--webhook-secret",
-        SANDBOX_SECRET,
-        "--webhook-url",
-        &format!("{api_url}/webhooks/primary"),
-        "--books",
-    ];
-    let mut arguments: Vec<std::ffi::OsString> = arguments.into_iter().map(Into::into).collect();
-    arguments.push(dir.join("sandbox-primary.jsonl").into());
-    let child = Child::new("sandbox-primary", dir, Vec::new(), arguments)?;
-    Ok((child, format!("http://{address}")))
-}
-
-fn configuration(sandbox_url: &str) -> String {
+fn configuration(sandboxes: &Sandboxes, api_url: &str) -> String {
+    let gateways = sandboxes.configuration(api_url);
     format!(
-        r#"# Written by `showrunner dev` at every start.
+        "# Written by `showrunner dev` at every start.
 [worker]
 lease_secs = 5
 drain_secs = 5
 demo_actions = true
 [limits]
 address_per_minute = 6000
-[[gateways]]
-name = "primary"
-protocol = "stripe"
-base_url = "{sandbox_url}"
-api_key = "{SANDBOX_KEY}"
-webhook_secret = "{SANDBOX_SECRET}"
-"#
+{gateways}"
     )
 }
 

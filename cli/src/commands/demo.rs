@@ -57,7 +57,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
 
 async fn play(site: &Site) -> anyhow::Result<(House, Vec<Outcome>, Vec<String>)> {
     let began = Instant::now();
-    output::remark("starting PostgreSQL, Redis, the API, a worker and a sandbox gateway …");
+    output::remark("starting PostgreSQL, Redis, the API, a worker and two sandbox gateways …");
     let house = House::start(site).await?;
     output::remark(&format!("started in {} ms; selling tickets …", began.elapsed().as_millis()));
     let shop = Shop::new(&house.url, house.tokens.of(Role::Admin)?.clone());

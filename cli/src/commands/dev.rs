@@ -45,7 +45,9 @@ pub(crate) async fn run(arguments: DevArguments) -> anyhow::Result<()> {
 pub(crate) fn welcome(house: &House) {
     output::line(&format!("API       {}", house.url));
     output::line(&format!("Docs      {}/docs", house.url));
-    output::line(&format!("Sandbox   {}", house.sandbox_url));
+    for sandbox in house.sandboxes.in_order() {
+        output::line(&format!("Sandbox   {}  {}, {}", sandbox.url, sandbox.name(), sandbox.protocol()));
+    }
     output::line(&format!("Database  {}", house.database_url()));
     for (role, token) in house.tokens.iter() {
         output::line(&format!("{role:<9} {}", token.expose_secret()));

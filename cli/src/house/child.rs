@@ -27,7 +27,7 @@ pub(crate) struct Child {
 impl Child {
     /// Starts it, and again whenever it ends. What it says goes to `<name>.log`.
     pub(crate) fn new(
-        name: &'static str,
+        name: String,
         dir: &Path,
         variables: Vec<(String, String)>,
         arguments: Vec<OsString>,

@@ -81,6 +81,13 @@ impl Dev {
         panic!("{command:?} did not start: {lines:#?}\n{}", std::fs::read_to_string(&errors).unwrap());
     }
 
+    /// Where one of its gateways is.
+    pub(super) fn sandbox(&self, name: &str) -> &str {
+        let named = |line: &&str| line.split_whitespace().any(|word| word.trim_end_matches(',') == name);
+        let mut sandboxes = self.lines.iter().filter_map(|line| line.strip_prefix("Sandbox"));
+        sandboxes.find(named).and_then(|line| line.split_whitespace().next()).unwrap()
+    }
+
     pub(super) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();

@@ -10,8 +10,8 @@ use crate::house::House;
 
 const GOOD_CARD: &str = "pm_card_visa";
 const DECLINED_CARD: &str = "pm_card_chargeDeclined";
-/// Longer than the short hold, so that it ends while the gateway is working.
-const SLOW_MS: u64 = 4_000;
+/// Longer than the short hold, so that it ends while the gateway is working; not as long as we wait for an answer.
+const SLOW_MS: u64 = 3_000;
 const SHORT_HOLD_SECS: u64 = 2;
 const RACERS: usize = 200;
 const SEATS_RACED_FOR: u32 = 20;
@@ -152,7 +152,7 @@ async fn worker_killed(house: &House, shop: &Shop) -> anyhow::Result<Outcome> {
 /// The next charge takes long.
 async fn slow_charge(shop: &Shop, house: &House) -> anyhow::Result<()> {
     let fault = json!({ "fault": "slow", "operation": "charge", "count": 1, "delayMs": SLOW_MS });
-    let sandbox = shop.at(&house.sandbox_url);
+    let sandbox = shop.at(&house.sandboxes.primary.url);
     let answer = sandbox.ask(reqwest::Method::POST, "/_sandbox/faults", Some(&fault)).await?;
     anyhow::ensure!(answer.status.is_success(), "the sandbox refused the fault: {}", answer.body);
     Ok(())
