@@ -2,8 +2,9 @@
 //! their database, with clocks that differ and disks that fill. The numbers are those of the catalogue of failures.
 //!
 //! Each test makes sure that what it provokes has happened, waits for what is right then, never for time to pass, and
-//! ends with the invariants, the gateway's own books and the logs.
+//! ends with the invariants, the gateways' own books and the logs.
 
+mod gateways;
 mod line;
 mod program;
 mod servers;

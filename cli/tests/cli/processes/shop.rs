@@ -1,4 +1,4 @@
-//! Buying, also where the house is away in between; and what the gateway says of it.
+//! Buying, also where the house is away in between; and what the gateways say of it.
 
 use super::{super::client::Api, Patience, until};
 use reqwest::{Method, StatusCode};
@@ -119,28 +119,32 @@ pub(super) fn order_for(held: &Value, buyer: &str) -> Value {
     })
 }
 
-/// What a gateway has on its books.
-pub(super) struct Books(Vec<Value>);
+/// What the gateways have on their books, each.
+pub(super) struct Books(Vec<Vec<Value>>);
 
 impl Books {
-    pub(super) async fn read(gateway: &Api) -> Self {
-        let (status, books) = gateway.ask(Method::GET, "/_sandbox/books", None).await;
-        assert_eq!(status, StatusCode::OK, "{books}");
-        Self(books["charges"].as_array().unwrap().clone())
+    pub(super) async fn read(gateways: &[&Api]) -> Self {
+        let mut all = Vec::new();
+        for gateway in gateways {
+            let (status, books) = gateway.ask(Method::GET, "/_sandbox/books", None).await;
+            assert_eq!(status, StatusCode::OK, "{books}");
+            all.push(books["charges"].as_array().unwrap().clone());
+        }
+        Self(all)
     }
 
     /// The charges of an order.
     pub(super) fn of(&self, order: &str) -> impl Iterator<Item = &Value> {
-        self.0.iter().filter(move |charge| charge["metadata"]["order_id"] == order)
+        self.0.iter().flatten().filter(move |charge| charge["metadata"]["order_id"] == order)
     }
 
     /// How many charges have taken money.
     pub(super) fn captured(&self) -> usize {
-        self.0.iter().filter(|charge| charge["captured"] != 0).count()
+        self.0.iter().flatten().filter(|charge| charge["captured"] != 0).count()
     }
 
-    /// Of every order, the gateway has its price if it is confirmed, and otherwise nothing; and it was never charged
-    /// twice, under whatever key.
+    /// Of every order, the gateways have its price if it is confirmed, and otherwise nothing; and none of them has
+    /// charged it twice, under whatever key.
     pub(super) async fn agree_with(&self, api: &Api) {
         let (status, orders) = api.ask(Method::GET, "/orders?limit=500", None).await;
         assert_eq!(status, StatusCode::OK, "{orders}");
@@ -150,14 +154,17 @@ impl Books {
             let amount = if order["status"] == "confirmed" { order["total"]["amount"].as_i64().unwrap() } else { 0 };
             owed.insert(order["orderId"].as_str().unwrap(), amount);
         }
-        let (mut net, mut charged, mut keys) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        for charge in &self.0 {
-            let order = charge["metadata"]["order_id"].as_str().unwrap();
-            let (captured, refunded) = (charge["captured"].as_i64().unwrap(), charge["refunded"].as_i64().unwrap());
-            *net.entry(order).or_insert(0) += captured - refunded;
-            assert!(captured == 0 || charged.insert(order), "{order} was charged twice: {:#?}", self.0);
-            for key in charge["idempotencyKeys"].as_array().unwrap() {
-                assert!(keys.insert(key.as_str().unwrap()), "two charges have the key {key}");
+        let mut net = BTreeMap::new();
+        for charges in &self.0 {
+            let (mut charged, mut keys) = (BTreeSet::new(), BTreeSet::new());
+            for charge in charges {
+                let order = charge["metadata"]["order_id"].as_str().unwrap();
+                let (captured, refunded) = (charge["captured"].as_i64().unwrap(), charge["refunded"].as_i64().unwrap());
+                *net.entry(order).or_insert(0) += captured - refunded;
+                assert!(captured == 0 || charged.insert(order), "{order} was charged twice: {charges:#?}");
+                for key in charge["idempotencyKeys"].as_array().unwrap() {
+                    assert!(keys.insert(key.as_str().unwrap()), "two charges have the key {key}");
+                }
             }
         }
         for (order, owed) in owed {

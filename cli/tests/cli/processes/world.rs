@@ -1,17 +1,17 @@
-//! One database, one Redis, one gateway, and as many of our processes on them as a test wants, each set as it wants.
+//! One database, one Redis, two gateways, and as many of our processes on them as a test wants, each set as it wants.
 
 use super::{
     super::{
         client::Api,
         dev::{Scratch, showrunner},
     },
+    gateways::Gateways,
     program::Program,
     servers::{OwnPostgres, Servers},
     shop::Books,
     until,
 };
 use private_servers::TestServers;
-use reqwest::Method;
 use sqlx::{Connection, PgConnection};
 use std::{net::TcpListener, path::PathBuf, process::Command};
 
@@ -24,11 +24,10 @@ pub(super) const LEASE_FOR_EVER: (&str, &str) = ("SHOWRUNNER_WORKER__LEASE_SECS"
 pub(super) struct World {
     pub(super) servers: Servers,
     redis_url: String,
-    sandbox_url: String,
-    /// Where the first API listens, and the gateway sends its events.
+    pub(super) gateways: Gateways,
+    /// Where the first API listens, and the gateways send their events.
     api_address: String,
     token: String,
-    _sandbox: Program,
     scratch: Scratch,
 }
 
@@ -45,23 +44,13 @@ impl World {
     async fn on(servers: Servers) -> Self {
         let scratch = Scratch::new("world");
         std::fs::create_dir(&scratch.0).unwrap();
-        let (api_address, sandbox_address) = (free_address(), free_address());
-        let sandbox_url = format!("http://{sandbox_address}");
-        let mut command = showrunner();
-        command.args(["sandbox", "--api-key", "sk_test_sandbox", "--webhook-secret", "whsec_sandbox"]);
-        command.args([
-            "--listen",
-            &sandbox_address,
-            "--webhook-url",
-            &format!("http://{api_address}/webhooks/primary"),
-        ]);
-        command.arg("--books").arg(scratch.0.join("books.jsonl"));
-        let sandbox = Program::start("sandbox", command, scratch.0.join("sandbox.log"));
-        sandbox.says(&sandbox_url).await;
-        std::fs::write(scratch.0.join("showrunner.toml"), configuration(&sandbox_url)).unwrap();
+        let [api_address, primary, backup] = free_addresses();
+        let gateways = Gateways::start([primary, backup], &api_address, &scratch.0).await;
+        let configuration = format!("{CONFIGURATION}{}", gateways.configuration());
+        std::fs::write(scratch.0.join("showrunner.toml"), configuration).unwrap();
         let redis_url = TestServers::shared().redis_url();
         let token = String::new();
-        let mut world = Self { servers, redis_url, sandbox_url, api_address, token, _sandbox: sandbox, scratch };
+        let mut world = Self { servers, redis_url, gateways, api_address, token, scratch };
         world.run(&["migrate"]);
         world.token = world.new_token("admin", "admin");
         world
@@ -69,10 +58,6 @@ impl World {
 
     pub(super) fn database_url(&self) -> String {
         self.servers.url().to_owned()
-    }
-
-    pub(super) fn sandbox_address(&self) -> String {
-        self.sandbox_url.trim_start_matches("http://").to_owned()
     }
 
     /// A token for somebody.
@@ -136,24 +121,19 @@ impl World {
         (program, api)
     }
 
-    /// What the gateway is asked and told from outside.
-    pub(super) fn gateway(&self) -> Api {
-        Api::new(&self.sandbox_url, "")
-    }
-
-    /// From now on, something goes wrong at the gateway.
+    /// From now on, something goes wrong at the primary gateway.
     pub(super) async fn fault(&self, fault: serde_json::Value) {
-        let (status, answer) = self.gateway().ask(Method::POST, "/_sandbox/faults", Some(fault)).await;
-        assert!(status.is_success(), "{answer}");
+        self.gateways.primary.fault(fault).await;
     }
 
     pub(super) async fn no_more_faults(&self) {
-        assert!(self.gateway().ask(Method::DELETE, "/_sandbox/faults", None).await.0.is_success());
+        self.gateways.primary.no_more_faults().await;
     }
 
-    /// The gateway's own truth.
+    /// The gateways' own truth.
     pub(super) async fn books(&self) -> Books {
-        Books::read(&self.gateway()).await
+        let Gateways { primary, backup } = &self.gateways;
+        Books::read(&[&primary.control(), &backup.control()]).await
     }
 
     /// The one number that a query gives, straight from the database.
@@ -168,7 +148,7 @@ impl World {
     }
 
     /// Waits until every saga has come to its end or is in front of a person, and asks whether all is as it has to
-    /// be: the invariants, the gateway's books against the orders, and no panic in any log.
+    /// be: the invariants, the gateways' books against the orders, and no panic in any log.
     pub(super) async fn is_sound(&self, api: &Api) {
         let moving = "select count(*) from engine.sagas where state in ('running', 'waiting', 'compensating')";
         self.number_is("every saga is at rest", moving, |number| number == 0).await;
@@ -202,14 +182,14 @@ impl Drop for World {
     }
 }
 
-/// An address that nobody listens at.
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+/// Addresses that nobody listens at.
+fn free_addresses<const COUNT: usize>() -> [String; COUNT] {
+    // kept until all are chosen, so that they differ
+    let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().to_string())
 }
 
-fn configuration(sandbox_url: &str) -> String {
-    format!(
-        r#"
+const CONFIGURATION: &str = r#"
 [http]
 listen = "127.0.0.1:0"
 [worker]
@@ -218,12 +198,4 @@ drain_secs = 20
 demo_actions = true
 [limits]
 address_per_minute = 60000
-[[gateways]]
-name = "primary"
-protocol = "stripe"
-base_url = "{sandbox_url}"
-api_key = "sk_test_sandbox"
-webhook_secret = "whsec_sandbox"
-"#
-    )
-}
+"#;

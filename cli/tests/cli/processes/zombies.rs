@@ -19,7 +19,7 @@ struct Sleeper {
 impl Sleeper {
     async fn start(world: &World, name: &str) -> Self {
         let database = Proxy::before(&world.database_url()).unwrap();
-        let gateway = Line::to(world.sandbox_address()).await;
+        let gateway = Line::to(world.gateways.primary.address().to_owned()).await;
         let (database_url, gateway_url) = (database.url(), gateway.url.clone());
         let variables =
             [LEASE, ("DATABASE_URL", &database_url), ("SHOWRUNNER_GATEWAYS__PRIMARY__BASE_URL", &gateway_url)];
