@@ -6,10 +6,12 @@
 //! comes later, after whatever crash, knows whom to ask about what.
 
 mod charge;
+mod charges;
 mod gateways;
 mod news;
 mod notes;
 mod probe;
+mod route;
 mod take_back;
 mod webhooks;
 

@@ -1,14 +1,15 @@
 //! The step that takes the money.
 
 use super::{
-    AMOUNT_MISMATCH, Gateways, HOLD_EXPIRED, PaymentNote, declined, not_executed,
-    notes::{Attempted, Known, last_charge},
-    payment_signal, refused,
+    AMOUNT_MISMATCH, Gateways, HOLD_EXPIRED, PaymentNote,
+    charges::{Attempted, Known, charges},
+    declined, not_executed, payment_signal, refused,
+    route::{self, Candidate, Route},
 };
 use crate::{
     gateways::{
-        Captured, ChargeOutcome, ChargeRequest, Gateway, IdempotencyKey, PrepareOutcome, ProbeOutcome, Reference,
-        VoidOutcome,
+        Captured, ChargeOutcome, ChargeRequest, DeclineCategory, Gateway, IdempotencyKey, NotExecuted, PrepareOutcome,
+        ProbeOutcome, Reference, Refusal, VoidOutcome,
     },
     ids::OrderId,
     money::Money,
@@ -16,11 +17,11 @@ use crate::{
 };
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use orchestrator::action::{Answer, Call, ExternalAction, Halt, Notebook, Wait};
+use orchestrator::action::{Answer, Call, ExternalAction, Failure, Halt, Notebook, Wait};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// How long a gateway that works on a charge is left alone before it is asked again; its webhook comes sooner.
 const PROCESSING_SECS: i64 = 10;
@@ -84,6 +85,9 @@ impl ExternalAction for Charge {
             // an earlier attempt came at least this far
             match charging.ask().await? {
                 Asked::Captured(output) => return Ok(output),
+                Asked::Ended => {
+                    return Err(Halt::transient("charge-ended", "the charge was ended, to begin another one"));
+                }
                 Asked::Open => {}
             }
         }
@@ -96,22 +100,33 @@ impl ExternalAction for Charge {
 }
 
 impl Charge {
-    /// The charge that is still open, or else a new one at the first gateway.
+    /// The charge that is still open, or else a new one at the gateway whose turn it is.
     fn choose(&self, call: &Call, input: &ChargeInput) -> Answer<PaymentNote> {
-        if let Some(Attempted { gateway, key, amount, known: Known::Open, .. }) = last_charge(call) {
+        let charges = charges(call);
+        if let Some(Attempted { gateway, key, amount, known: Known::Open, .. }) = charges.last().cloned() {
             return Ok(PaymentNote::Intended { gateway, key, amount });
         }
-        let gateway = self
-            .gateways
-            .first_for(&input.payment_method)
-            .ok_or_else(|| Halt::permanent("no-gateway", "no gateway takes this payment method"))?;
-        gateway
-            .check_amount(input.total)
-            .map_err(|error| Halt::permanent("gateway-refused:amount", error.to_string()))?;
-        let key = IdempotencyKey::new(format!("{}:{}", call.idempotency_key(), gateway.name()))
-            .map_err(|error| Halt::permanent("idempotency-key", error.to_string()))?;
-        Ok(PaymentNote::Intended { gateway: gateway.name().to_owned(), key, amount: input.total })
+        let names = takers(&self.gateways, input)?;
+        let Route { gateway, generation } = route::next(&charges, &names)
+            .ok_or_else(|| Halt::permanent("card-declined", "no gateway is left that could take the payment"))?;
+        let base = format!("{}:{gateway}", call.idempotency_key());
+        let key = if generation == 1 { base } else { format!("{base}:{generation}") };
+        let key = IdempotencyKey::new(key).map_err(|error| Halt::permanent("idempotency-key", error.to_string()))?;
+        Ok(PaymentNote::Intended { gateway: gateway.to_owned(), key, amount: input.total })
     }
+}
+
+/// The gateways that take the payment method and the amount, in order of preference.
+fn takers<'a>(gateways: &'a Gateways, input: &'a ChargeInput) -> Answer<Vec<Candidate<'a>>> {
+    let mut takers = Vec::new();
+    let mut refusal = Halt::permanent("no-gateway", "no gateway takes this payment method");
+    for gateway in gateways.that_take(&input.payment_method) {
+        match gateway.check_amount(input.total) {
+            Ok(()) => takers.push(Candidate { name: gateway.name() }),
+            Err(error) => refusal = Halt::permanent("gateway-refused:amount", error.to_string()),
+        }
+    }
+    if takers.is_empty() { Err(refusal) } else { Ok(takers) }
 }
 
 /// The charge that `intent` speaks of, with what earlier attempts have noted.
@@ -119,8 +134,8 @@ fn attempt_of(call: &Call, intent: &Value) -> Answer<Attempted> {
     let Ok(PaymentNote::Intended { gateway, key, amount }) = PaymentNote::deserialize(intent) else {
         return Err(Halt::permanent("intent", "the intent is not one of a charge"));
     };
-    let earlier = last_charge(call).filter(|earlier| earlier.key == key && earlier.gateway == gateway);
-    Ok(earlier.unwrap_or(Attempted { gateway, key, amount, reference: None, known: Known::Open }))
+    let earlier = charges(call).into_iter().find(|earlier| earlier.key == key && earlier.gateway == gateway);
+    Ok(earlier.unwrap_or_else(|| Attempted::new(gateway, key, amount)))
 }
 
 /// What a gateway says of a charge that an earlier attempt has made.
@@ -129,10 +144,13 @@ pub(super) enum Asked {
     Captured(ChargeOutput),
     /// Not yet; the same call may be made again.
     Open,
+    /// It is ended, so that another charge may begin.
+    Ended,
 }
 
 /// One charge in the hand.
 pub(super) struct Charging<'a> {
+    gateways: &'a Gateways,
     gateway: Arc<dyn Gateway>,
     call: &'a Call,
     notebook: &'a dyn Notebook,
@@ -143,7 +161,7 @@ pub(super) struct Charging<'a> {
 
 impl<'a> Charging<'a> {
     pub(super) fn new(
-        gateways: &Gateways,
+        gateways: &'a Gateways,
         call: &'a Call,
         notebook: &'a dyn Notebook,
         input: &'a ChargeInput,
@@ -159,7 +177,7 @@ impl<'a> Charging<'a> {
             amount: attempt.amount,
             payment_method: input.payment_method.token_for(&attempt.gateway).unwrap_or_default().to_owned(),
         };
-        Ok(Self { gateway: Arc::clone(&gateway.gateway), call, notebook, input, request, attempt })
+        Ok(Self { gateways, gateway: Arc::clone(&gateway.gateway), call, notebook, input, request, attempt })
     }
 
     /// The charge as the gateway has it, before money moves. Its name is committed before anything else.
@@ -175,13 +193,15 @@ impl<'a> Charging<'a> {
             }
             PrepareOutcome::NothingToPrepare => Ok(None),
             PrepareOutcome::Declined(decline) => Err(self.declined(&decline).await?),
-            PrepareOutcome::NotExecuted(reason) => Err(not_executed(reason)),
-            PrepareOutcome::Refused(refusal) => Err(Halt::Permanent(refused(refusal))),
-            // nothing has moved, and the same key may be sent again
-            PrepareOutcome::Unknown(doubt) => Err(Halt::Transient {
-                failure: orchestrator::action::Failure::new("gateway-doubt", doubt.detail),
-                after: doubt.retry_after,
-            }),
+            PrepareOutcome::NotExecuted(reason) => Err(self.not_executed(reason).await?),
+            PrepareOutcome::Refused(refusal) => Err(self.refused(refusal).await?),
+            // nothing has moved, and nothing will by a charge whose name nobody knows
+            PrepareOutcome::Unknown(doubt) => {
+                let (gateway, key) = self.names();
+                PaymentNote::Voided { gateway, key }.write(self.notebook).await?;
+                let failure = Failure::new("gateway-doubt", doubt.detail);
+                Err(self.go_on(Known::Voided, failure, doubt.retry_after))
+            }
         }
     }
 
@@ -195,9 +215,15 @@ impl<'a> Charging<'a> {
             }
             ChargeOutcome::Processing { reference } => Err(self.wait_for_gateway(reference).await?),
             ChargeOutcome::Voided { .. } => Err(self.voided().await?),
-            ChargeOutcome::NotExecuted(reason) => Err(not_executed(reason)),
-            ChargeOutcome::Refused(refusal) => Err(Halt::Permanent(refused(refusal))),
-            ChargeOutcome::Unknown(doubt) => Err(Halt::in_doubt("gateway-doubt", doubt.detail)),
+            // an earlier call by this key may still be on its way: this one says nothing about it
+            ChargeOutcome::NotExecuted(reason) if self.attempt.calls > 0 => Err(not_executed(reason)),
+            ChargeOutcome::NotExecuted(reason) => Err(self.not_executed(reason).await?),
+            ChargeOutcome::Refused(refusal) => Err(self.refused(refusal).await?),
+            ChargeOutcome::Unknown(doubt) => {
+                let (gateway, key) = self.names();
+                PaymentNote::Doubted { gateway, key }.write(self.notebook).await?;
+                Err(Halt::in_doubt("gateway-doubt", doubt.detail))
+            }
         }
     }
 
@@ -206,7 +232,15 @@ impl<'a> Charging<'a> {
         match self.gateway.probe(&self.request, self.attempt.reference.as_ref()).await {
             ProbeOutcome::Captured(captured) => self.captured(captured).await.map(Asked::Captured),
             ProbeOutcome::Declined(decline) => Err(self.declined(&decline).await?),
+            // by us, whose note of it was lost
+            ProbeOutcome::Voided { .. } if self.attempt.doubted => {
+                self.voided().await?;
+                Ok(Asked::Ended)
+            }
             ProbeOutcome::Voided { .. } => Err(self.voided().await?),
+            ProbeOutcome::NotCaptured { .. } if self.attempt.doubted && self.gateway.capabilities().voids => {
+                self.end().await
+            }
             ProbeOutcome::ActionRequired { reference, next_action } if self.call.now < self.input.expires_at => {
                 Err(self.wait_for_buyer(reference, next_action).await?)
             }
@@ -219,6 +253,20 @@ impl<'a> Charging<'a> {
                 Err(Halt::in_doubt("charge-not-found", "the gateway does not know the charge that it has named"))
             }
             ProbeOutcome::Unknown(doubt) => Err(Halt::in_doubt("gateway-doubt", doubt.detail)),
+        }
+    }
+
+    /// Ends a charge that is not captured, so that it is definitely dead before another one begins.
+    async fn end(&self) -> Answer<Asked> {
+        match self.gateway.void(&self.attempt.key, &self.request, self.attempt.reference.as_ref()).await {
+            VoidOutcome::Voided { .. } => {
+                self.voided().await?;
+                Ok(Asked::Ended)
+            }
+            VoidOutcome::AlreadyCaptured(captured) => self.captured(captured).await.map(Asked::Captured),
+            VoidOutcome::Processing { reference } => Err(self.wait_for_gateway(reference).await?),
+            VoidOutcome::NotFound | VoidOutcome::CannotVoid | VoidOutcome::Refused(_) => Ok(Asked::Open),
+            VoidOutcome::Unknown(doubt) => Err(Halt::in_doubt("gateway-doubt", doubt.detail)),
         }
     }
 
@@ -255,8 +303,43 @@ impl<'a> Charging<'a> {
 
     async fn declined(&self, decline: &crate::gateways::Decline) -> Answer<Halt> {
         let (gateway, key) = self.names();
-        PaymentNote::Declined { gateway, key, reference: decline.reference.clone() }.write(self.notebook).await?;
-        Ok(Halt::Permanent(declined(decline)))
+        let (reference, category) = (decline.reference.clone(), decline.category);
+        PaymentNote::Declined { gateway, key, reference, category }.write(self.notebook).await?;
+        Ok(self.go_on(Known::Declined(category), declined(decline), None))
+    }
+
+    /// Nothing of this charge is on its way: another gateway may be asked, and this one again by the same key.
+    async fn not_executed(&self, reason: NotExecuted) -> Answer<Halt> {
+        let (gateway, key) = self.names();
+        PaymentNote::NotExecuted { gateway, key }.write(self.notebook).await?;
+        Ok(self.go_on(Known::Idle, Failure::new("gateway-unavailable", reason.detail), reason.retry_after))
+    }
+
+    /// A gateway that takes nothing from us; another one may.
+    async fn refused(&self, refusal: Refusal) -> Answer<Halt> {
+        let category = DeclineCategory::RetryElsewhere;
+        let halt = self.go_on(Known::Declined(category), refused(refusal), None);
+        // else an earlier call by this key may still be on its way
+        if self.attempt.calls == 0 {
+            let (gateway, key) = self.names();
+            PaymentNote::Declined { gateway, key, reference: None, category }.write(self.notebook).await?;
+        }
+        Ok(halt)
+    }
+
+    /// What follows from a charge that is certainly over: the next one, where one can be made. Only the same gateway
+    /// is left alone for as long as it asks.
+    fn go_on(&self, known: Known, failure: Failure, after: Option<Duration>) -> Halt {
+        let mut charges = charges(self.call);
+        charges.retain(|charge| charge.key != self.attempt.key || charge.gateway != self.attempt.gateway);
+        charges.push(Attempted { known, ..self.attempt.clone() });
+        let takers = takers(self.gateways, self.input).unwrap_or_default();
+        match route::next(&charges, &takers) {
+            Some(Route { gateway, .. }) => {
+                Halt::Transient { failure, after: after.filter(|_| gateway == self.attempt.gateway) }
+            }
+            None => Halt::Permanent(failure),
+        }
     }
 
     async fn voided(&self) -> Answer<Halt> {

@@ -75,13 +75,10 @@ impl Gateways {
         self.in_order.iter().find(|configured| configured.gateway.name() == name)
     }
 
-    /// The first that this payment method can be used at.
-    #[must_use]
-    pub fn first_for(&self, method: &PaymentMethod) -> Option<&Arc<dyn Gateway>> {
-        self.in_order
-            .iter()
-            .map(|configured| &configured.gateway)
-            .find(|gateway| method.token_for(gateway.name()).is_some())
+    /// Those that this payment method can be used at, in order.
+    pub fn that_take<'a>(&'a self, method: &'a PaymentMethod) -> impl Iterator<Item = &'a Arc<dyn Gateway>> {
+        let gateways = self.in_order.iter().map(|configured| &configured.gateway);
+        gateways.filter(|gateway| method.token_for(gateway.name()).is_some())
     }
 
     /// All of them, in order.

@@ -1,10 +1,10 @@
 //! What the payment steps write into the journal, and what they read back from it.
 
 use crate::{
-    gateways::{IdempotencyKey, Reference},
+    gateways::{DeclineCategory, IdempotencyKey, Reference},
     money::Money,
 };
-use orchestrator::action::{Call, Halt, Notebook};
+use orchestrator::action::{Halt, Notebook};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -60,6 +60,23 @@ pub enum PaymentNote {
         key: IdempotencyKey,
         /// The gateway's name for it, where it has one.
         reference: Option<Reference>,
+        /// Whether another gateway could do better; journals of before did not say, and tried no other.
+        #[serde(default = "no_other", skip_serializing_if = "is_no_other")]
+        category: DeclineCategory,
+    },
+    /// Nobody knows what became of a call for it, and it is not asked for again before it is known or ended.
+    Doubted {
+        /// Where.
+        gateway: String,
+        /// By which key.
+        key: IdempotencyKey,
+    },
+    /// It was certainly not executed so far, and is not on its way: it may be asked for again by the same key.
+    NotExecuted {
+        /// Where.
+        gateway: String,
+        /// By which key.
+        key: IdempotencyKey,
     },
     /// It was ended before it took money.
     Voided {
@@ -68,6 +85,14 @@ pub enum PaymentNote {
         /// By which key.
         key: IdempotencyKey,
     },
+}
+
+fn no_other() -> DeclineCategory {
+    DeclineCategory::Final
+}
+
+fn is_no_other(category: &DeclineCategory) -> bool {
+    *category == no_other()
 }
 
 impl PaymentNote {
@@ -80,6 +105,8 @@ impl PaymentNote {
             | Self::ActionRequired { gateway, key, .. }
             | Self::Captured { gateway, key, .. }
             | Self::Declined { gateway, key, .. }
+            | Self::Doubted { gateway, key }
+            | Self::NotExecuted { gateway, key }
             | Self::Voided { gateway, key } => (gateway, key),
         }
     }
@@ -101,69 +128,12 @@ impl PaymentNote {
     }
 }
 
-/// How a charge ended, as far as the journal knows.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Known {
-    /// It may have been executed, or still be.
-    Open,
-    /// So much was taken.
-    Captured(Money),
-    /// Nothing was taken, and nothing will be.
-    Dead,
-}
-
-/// The charge that was intended last, with all that is known of it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Attempted {
-    pub(super) gateway: String,
-    pub(super) key: IdempotencyKey,
-    pub(super) amount: Money,
-    pub(super) reference: Option<Reference>,
-    pub(super) known: Known,
-}
-
-/// What a step's notes say of its last charge; nothing when none was ever intended.
-pub(super) fn last_charge(call: &Call) -> Option<Attempted> {
-    let notes: Vec<PaymentNote> = call.notes_as().collect();
-    let mut last = notes.iter().rev().find_map(|note| match note {
-        PaymentNote::Intended { gateway, key, amount } => Some(Attempted {
-            gateway: gateway.clone(),
-            key: key.clone(),
-            amount: *amount,
-            reference: None,
-            known: Known::Open,
-        }),
-        _ => None,
-    })?;
-    for note in notes {
-        if note.charge() != (last.gateway.as_str(), &last.key) {
-            continue;
-        }
-        match note {
-            PaymentNote::Intended { .. } => {}
-            PaymentNote::Prepared { reference, .. } | PaymentNote::ActionRequired { reference, .. } => {
-                last.reference = Some(reference);
-            }
-            PaymentNote::Captured { reference, amount, .. } => {
-                last.reference = Some(reference);
-                last.known = Known::Captured(amount);
-            }
-            PaymentNote::Declined { .. } | PaymentNote::Voided { .. } => {
-                if last.known == Known::Open {
-                    last.known = Known::Dead;
-                }
-            }
-        }
-    }
-    Some(last)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::money::Currency;
     use orchestrator::{
-        action::Lane,
+        action::{Call, Lane},
         ids::{SagaId, Uuid},
     };
     use std::collections::BTreeMap;
@@ -206,42 +176,14 @@ pub(super) mod tests {
         PaymentNote::Intended { gateway: at.to_owned(), key: key(at), amount: eur(100) }
     }
 
-    fn values(notes: &[PaymentNote]) -> Vec<Value> {
+    pub(crate) fn values(notes: &[PaymentNote]) -> Vec<Value> {
         notes.iter().map(|note| note.to_value().unwrap()).collect()
     }
 
     #[test]
-    fn the_last_intent_counts_with_its_own_notes() {
-        assert_eq!(last_charge(&call_with(vec![])), None);
-        let prepared = |at: &str, name: &str| PaymentNote::Prepared {
-            gateway: at.to_owned(),
-            key: key(at),
-            reference: reference(name),
-        };
-        let notes = [intended("a"), prepared("a", "pi_1"), intended("b"), prepared("b", "pi_2"), intended("b")];
-        let last = last_charge(&call_with(values(&notes))).unwrap();
-        assert_eq!((last.gateway.as_str(), last.reference, last.known), ("b", Some(reference("pi_2")), Known::Open));
-    }
-
-    #[test]
-    fn what_was_captured_is_not_declined_by_a_late_note() {
-        let captured = PaymentNote::Captured {
-            gateway: "a".to_owned(),
-            key: key("a"),
-            reference: reference("pi_1"),
-            amount: eur(100),
-        };
-        let voided = PaymentNote::Voided { gateway: "a".to_owned(), key: key("a") };
-        let dead = last_charge(&call_with(values(&[intended("a"), voided.clone()]))).unwrap();
-        assert_eq!(dead.known, Known::Dead);
-        let taken = last_charge(&call_with(values(&[intended("a"), captured, voided]))).unwrap();
-        assert_eq!(taken.known, Known::Captured(eur(100)));
-    }
-
-    #[test]
-    fn other_notes_are_passed_over() {
-        let mut notes = values(&[intended("a")]);
-        notes.push(serde_json::json!({"something": "else"}));
-        assert_eq!(last_charge(&call_with(notes)).unwrap().key, key("a"));
+    fn a_decline_of_before_is_final() {
+        let before = serde_json::json!({"payment": "declined", "gateway": "a", "key": "a", "reference": null});
+        let declined = PaymentNote::deserialize(&before).unwrap();
+        assert!(matches!(declined, PaymentNote::Declined { category: DeclineCategory::Final, .. }));
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     ChargeInput, ChargeOutput, Gateways,
     charge::{Asked, Charging},
-    notes::last_charge,
+    charges::{Known, last_charge},
 };
 use async_trait::async_trait;
 use orchestrator::action::{Answer, Call, Halt, Notebook, Probe, Probed};
@@ -24,6 +24,9 @@ impl Probe for ProbeCharge {
 
     async fn probe(&self, call: &Call, notebook: &dyn Notebook, input: ChargeInput) -> Answer<Probed<ChargeOutput>> {
         let Some(attempt) = last_charge(call) else { return Ok(Probed::NotExecuted) };
+        if matches!(attempt.known, Known::Idle | Known::Voided) {
+            return Ok(Probed::NotExecuted);
+        }
         let prepares = self.gateways.get(&attempt.gateway).is_some_and(|found| found.gateway.capabilities().prepares);
         if attempt.reference.is_none() && prepares {
             // nothing is charged before its reference is committed
@@ -31,8 +34,10 @@ impl Probe for ProbeCharge {
         }
         match Charging::new(&self.gateways, call, notebook, &input, attempt)?.ask().await {
             Ok(Asked::Captured(output)) => Ok(Probed::Executed(output)),
-            Ok(Asked::Open) => Ok(Probed::NotExecuted),
+            Ok(Asked::Open | Asked::Ended) => Ok(Probed::NotExecuted),
             Err(Halt::Permanent(failure)) => Ok(Probed::Refused(failure)),
+            // definitely not executed there, and another gateway could do better
+            Err(Halt::Transient { .. }) => Ok(Probed::NotExecuted),
             Err(halt) => Err(halt),
         }
     }

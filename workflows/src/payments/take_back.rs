@@ -3,7 +3,7 @@
 use super::{
     ChargeInput, ChargeOutput, Gateways, PaymentNote,
     charge::amount_mismatch,
-    notes::{Attempted, Known, last_charge},
+    charges::{Attempted, Known, last_charge},
     refused,
 };
 use crate::{
@@ -54,7 +54,7 @@ impl ExternalAction for TakeBack {
                 Err(error) => return Err(Halt::permanent("charge-output", error.to_string())),
             },
             (None, Known::Captured(amount)) => Some(*amount),
-            (None, Known::Dead) => None,
+            (None, Known::Idle | Known::Declined(_) | Known::Voided) => None,
             (None, Known::Open) => self.void(call, notebook, &input, &attempt).await?,
         };
         match taken {

@@ -92,14 +92,18 @@ impl Told {
             PaymentNote::Captured { gateway, key, reference, amount } => {
                 self.captured.push((charged(gateway, key), reference.into(), amount));
             }
-            PaymentNote::Declined { gateway, key, reference } => {
+            PaymentNote::Declined { gateway, key, reference, .. } => {
                 self.ended.push((charged(gateway, key), "declined", reference.map(Into::into)));
             }
-            PaymentNote::Voided { gateway, key } => self.ended.push((charged(gateway, key), "voided", None)),
+            PaymentNote::Voided { gateway, key } | PaymentNote::NotExecuted { gateway, key } => {
+                self.ended.push((charged(gateway, key), "voided", None));
+            }
+            // its entry of doubt follows
+            PaymentNote::Doubted { .. } => {}
         }
     }
 
-    /// A charge that was in doubt and is asked for again is pending again.
+    /// A charge that was in doubt, or was not executed, and is asked for again is pending again.
     async fn intended(&self, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
         if self.intended.is_empty() {
             return Ok(());
@@ -121,7 +125,7 @@ impl Told {
              from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[])
                  as told (payment_id, order_id, saga_id, gateway, key, amount_minor, currency)
              on conflict (gateway, key) do update set status = 'pending', updated_at = now()
-             where payments.status = 'inDoubt'",
+             where payments.status in ('inDoubt', 'voided')",
             &ids,
             &orders,
             &sagas,

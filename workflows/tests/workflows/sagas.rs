@@ -3,6 +3,8 @@
 
 #[path = "every_saga.rs"]
 mod every_saga;
+#[path = "sagas/failover.rs"]
+mod failover;
 #[path = "sagas/failures.rs"]
 mod failures;
 #[path = "sagas/faults.rs"]

@@ -10,7 +10,7 @@ use orchestrator::{
     view::SagaView,
 };
 use private_servers::TestServers;
-use sandbox::{Running, Settings};
+use sandbox::{Protocol, Running, Settings};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -26,7 +26,7 @@ use workflows::{
     access::{Principal, Role},
     definitions::documents,
     events::{self, NewEvent, NewSection},
-    gateways::GatewaySettings,
+    gateways::{Gateway, GatewaySettings},
     holds::{Hold, Holds, Reserve, Wish},
     ids::{EventId, OrderId},
     invariants::violations,
@@ -44,6 +44,8 @@ use workflows::{
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the gateway's answers are waited for.
 const GATEWAY_TIMEOUT_MS: u64 = 1_500;
+/// Fits every protocol: some take any text, some take hexadecimal digits.
+const SECRET: &str = "7c1f4a0de2b85936c04d7be1a9f2385e60d4c7b12e8fa5937d06b4e1c8f23a59";
 pub(super) const VISA: &str = "pm_card_visa";
 pub(super) const PRICE: i64 = 4_500;
 
@@ -57,13 +59,18 @@ pub(super) struct Shop {
     pub(super) seats: Vec<String>,
     next_seat: AtomicUsize,
     needs: Needs,
-    sandbox_url: String,
     client: reqwest::Client,
-    books: PathBuf,
-    _sandbox: Running,
+    /// Behind its gateways, primary first.
+    sandboxes: Vec<Sandbox>,
 }
 
-impl Drop for Shop {
+/// A gateway's own program.
+struct Sandbox {
+    running: Running,
+    books: PathBuf,
+}
+
+impl Drop for Sandbox {
     fn drop(&mut self) {
         drop(std::fs::remove_file(&self.books));
     }
@@ -103,21 +110,29 @@ impl Shop {
     /// With holds that last so long, and a gateway of the test's own making in front of the sandbox.
     pub(super) async fn with(
         settings: BookingSettings,
-        front: impl FnOnce(Arc<dyn workflows::gateways::Gateway>) -> Arc<dyn workflows::gateways::Gateway>,
+        front: impl FnOnce(Arc<dyn Gateway>) -> Arc<dyn Gateway>,
     ) -> Self {
+        let sandbox = Sandbox::start(Protocol::Stripe).await;
+        let gateway = front(workflows::gateways::build(&sandbox.settings("primary", "stripe")).unwrap());
+        Self::on(settings, vec![gateway], vec![sandbox]).await
+    }
+
+    /// With a second gateway of this protocol.
+    pub(super) async fn with_backup(protocol: &str) -> Self {
+        let primary = Sandbox::start(Protocol::Stripe).await;
+        let backup = Sandbox::start(if protocol == "adyen" { Protocol::Adyen } else { Protocol::Stripe }).await;
+        let settings = [primary.settings("primary", "stripe"), backup.settings("backup", protocol)];
+        let gateways = settings.iter().map(|settings| workflows::gateways::build(settings).unwrap()).collect();
+        Self::on(BookingSettings::default(), gateways, vec![primary, backup]).await
+    }
+
+    async fn on(settings: BookingSettings, gateways: Vec<Arc<dyn Gateway>>, sandboxes: Vec<Sandbox>) -> Self {
         let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
         let url = TestServers::shared().database(&migrations).unwrap();
         let pool = orchestrator::db::connect(&url, 12).await.unwrap();
-        let (sandbox, books) = start_sandbox().await;
-        let gateway = front(workflows::gateways::build(&gateway_settings(&sandbox.url)).unwrap());
+        let configured = |gateway| ConfiguredGateway { gateway, webhook_secrets: vec![SecretString::from(SECRET)] };
         let needs = Needs {
-            gateways: Arc::new(
-                Gateways::new(vec![ConfiguredGateway {
-                    gateway,
-                    webhook_secrets: vec![SecretString::from("whsec_test")],
-                }])
-                .unwrap(),
-            ),
+            gateways: Arc::new(Gateways::new(gateways.into_iter().map(configured).collect()).unwrap()),
             ticket_keys: TicketKeys::development(),
             settings,
             demo_actions: true,
@@ -130,17 +145,15 @@ impl Shop {
         Self {
             places: Places::new(engine.clone(), needs.settings.order_hold()),
             holds: Holds::new(pool.clone(), SeatCache::absent(), needs.settings.hold_ttl()),
-            sandbox_url: sandbox.url.clone(),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             next_seat: AtomicUsize::new(0),
-            _sandbox: sandbox,
+            sandboxes,
             pool,
             engine,
             knobs,
             event,
             seats,
             needs,
-            books,
         }
     }
 
@@ -162,9 +175,18 @@ impl Shop {
     }
 
     pub(super) async fn place(&self, hold: &Hold, method: &str, key: &str) -> Result<Placed, PlaceError> {
+        self.place_with(hold, PaymentMethod::Token(method.to_owned()), key).await
+    }
+
+    pub(super) async fn place_with(
+        &self,
+        hold: &Hold,
+        payment_method: PaymentMethod,
+        key: &str,
+    ) -> Result<Placed, PlaceError> {
         let request = PlaceOrder {
             hold_id: hold.hold_id,
-            payment_method: PaymentMethod::Token(method.to_owned()),
+            payment_method,
             idempotency_key: key.to_owned(),
             email: Some("buyer@example.org".to_owned()),
         };
@@ -312,20 +334,37 @@ impl Shop {
 
     /// Turns one of the gateway's own knobs.
     pub(super) async fn gateway_fault(&self, rule: Value) {
-        let answer =
-            self.client.post(format!("{}/_sandbox/faults", self.sandbox_url)).json(&rule).send().await.unwrap();
+        self.fault_at(0, rule).await;
+    }
+
+    /// The same of the gateway in this place.
+    pub(super) async fn fault_at(&self, gateway: usize, rule: Value) {
+        let url = format!("{}/_sandbox/faults", self.sandboxes[gateway].running.url);
+        let answer = self.client.post(url).json(&rule).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
     pub(super) async fn heal_gateway(&self) {
-        self.client.delete(format!("{}/_sandbox/faults", self.sandbox_url)).send().await.unwrap();
+        for sandbox in &self.sandboxes {
+            self.client.delete(format!("{}/_sandbox/faults", sandbox.running.url)).send().await.unwrap();
+        }
     }
 
-    /// What the gateway's own books say of an order's charges.
+    /// What the gateways' own books say of an order's charges.
     pub(super) async fn charges(&self, order: OrderId) -> Vec<Value> {
-        let answer = self.client.get(format!("{}/_sandbox/books", self.sandbox_url)).send().await.unwrap();
-        let books: Value = answer.json().await.unwrap();
-        let of_order = |charge: &&Value| charge["metadata"]["order_id"] == json!(order);
+        let mut charges = Vec::new();
+        for gateway in 0..self.sandboxes.len() {
+            charges.extend(self.charges_at(gateway, order).await);
+        }
+        charges
+    }
+
+    /// The same of the gateway in this place.
+    pub(super) async fn charges_at(&self, gateway: usize, order: OrderId) -> Vec<Value> {
+        let url = format!("{}/_sandbox/books", self.sandboxes[gateway].running.url);
+        let books: Value = self.client.get(url).send().await.unwrap().json().await.unwrap();
+        let named = |charge: &Value, member: &str| charge["metadata"][member] == json!(order);
+        let of_order = |charge: &&Value| named(charge, "order_id") || named(charge, "orderId");
         books["charges"].as_array().unwrap().iter().filter(of_order).cloned().collect()
     }
 
@@ -378,26 +417,29 @@ fn engine(pool: &PgPool, needs: &Needs, knobs: &Knobs, local_steps_max: u32) -> 
     Engine::new(settings, pool.clone(), Arc::new(registry), Arc::new(BookingProjection))
 }
 
-async fn start_sandbox() -> (Running, PathBuf) {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let books = std::env::temp_dir().join(format!("sagas-{}-{number}.jsonl", std::process::id()));
-    drop(std::fs::remove_file(&books));
-    (Running::start(Settings::new(&books)).await.unwrap(), books)
-}
+impl Sandbox {
+    async fn start(protocol: Protocol) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let books = std::env::temp_dir().join(format!("sagas-{}-{number}.jsonl", std::process::id()));
+        drop(std::fs::remove_file(&books));
+        let settings = Settings::speaking(protocol, books.clone());
+        Self { running: Running::start(settings).await.unwrap(), books }
+    }
 
-fn gateway_settings(url: &str) -> GatewaySettings {
-    GatewaySettings {
-        name: "primary".into(),
-        protocol: "stripe".into(),
-        base_url: url.into(),
-        api_key: SecretString::from("sk_test"),
-        webhook_secret: SecretString::from("whsec_test"),
-        webhook_secret_previous: None,
-        return_url: None,
-        timeout_ms: GATEWAY_TIMEOUT_MS,
-        merchant_account: None,
+    fn settings(&self, name: &str, protocol: &str) -> GatewaySettings {
+        GatewaySettings {
+            name: name.into(),
+            protocol: protocol.into(),
+            base_url: self.running.url.clone(),
+            api_key: SecretString::from("sk_test"),
+            webhook_secret: SecretString::from(SECRET),
+            webhook_secret_previous: None,
+            return_url: Some("https://shop.example.org/return".into()),
+            timeout_ms: GATEWAY_TIMEOUT_MS,
+            merchant_account: Some("TestMerchant".into()),
+        }
     }
 }
 

@@ -1,0 +1,100 @@
+//! Which gateway is asked next: a pure function of the charges there were.
+
+use super::charges::{Attempted, Known};
+use crate::gateways::DeclineCategory;
+
+/// A gateway that takes the payment method and the amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Candidate<'a> {
+    pub(super) name: &'a str,
+}
+
+/// Where the next charge is made, and as which there: another one after a charge that was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Route<'a> {
+    pub(super) gateway: &'a str,
+    /// From 1.
+    pub(super) generation: usize,
+}
+
+/// Where the next charge is made; nowhere while one may still take money, or when nobody would do better.
+///
+/// The gateways come in their order of preference, those first that were asked least: one that could not be reached
+/// is asked again when all others could not be either.
+pub(super) fn next<'a>(charges: &[Attempted], candidates: &[Candidate<'a>]) -> Option<Route<'a>> {
+    let is_at_an_end = |charge: &Attempted| match charge.known {
+        Known::Open | Known::Captured(_) => true,
+        Known::Declined(category) => category != DeclineCategory::RetryElsewhere,
+        Known::Idle | Known::Voided => false,
+    };
+    if charges.iter().any(is_at_an_end) {
+        return None;
+    }
+    let at = |candidate: &&Candidate<'_>| charges.iter().filter(|charge| charge.gateway == candidate.name).collect();
+    let open_to_us = candidates.iter().filter(|candidate| {
+        let there: Vec<&Attempted> = at(candidate);
+        there.iter().all(|charge| !matches!(charge.known, Known::Declined(_)))
+    });
+    // the first of those that were asked least recently: charges are in the order in which they were intended last
+    let last_asked = |candidate: &&Candidate<'_>| {
+        charges.iter().rposition(|charge| charge.gateway == candidate.name).map_or(0, |at| at + 1)
+    };
+    let chosen = open_to_us.min_by_key(last_asked)?;
+    let voided = charges.iter().filter(|charge| charge.gateway == chosen.name && charge.known == Known::Voided);
+    Some(Route { gateway: chosen.name, generation: voided.count() + 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::notes::tests::{eur, key};
+
+    const BOTH: &[Candidate<'_>] = &[Candidate { name: "primary" }, Candidate { name: "backup" }];
+    const ONE: &[Candidate<'_>] = &[Candidate { name: "primary" }];
+
+    fn charge(gateway: &str, known: Known) -> Attempted {
+        Attempted { known, ..Attempted::new(gateway.to_owned(), key(gateway), eur(100)) }
+    }
+
+    fn route(charges: &[(&str, Known)], candidates: &[Candidate<'static>]) -> Option<(&'static str, usize)> {
+        let charges: Vec<_> = charges.iter().map(|(gateway, known)| charge(gateway, *known)).collect();
+        next(&charges, candidates).map(|route| (route.gateway, route.generation))
+    }
+
+    #[test]
+    fn the_primary_is_asked_first_and_then_the_backup() {
+        assert_eq!(route(&[], BOTH), Some(("primary", 1)));
+        assert_eq!(route(&[], &[]), None);
+        let elsewhere = Known::Declined(DeclineCategory::RetryElsewhere);
+        for ended in [Known::Idle, Known::Voided, elsewhere] {
+            assert_eq!(route(&[("primary", ended)], BOTH), Some(("backup", 1)), "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_while_money_may_be_taken_or_a_decline_is_final() {
+        let needs_action = Known::Declined(DeclineCategory::NeedsAction);
+        let end = [Known::Open, Known::Captured(eur(1)), Known::Declined(DeclineCategory::Final), needs_action];
+        for known in end {
+            assert_eq!(route(&[("primary", known)], BOTH), None, "{known:?}");
+            assert_eq!(route(&[("primary", known), ("backup", Known::Voided)], BOTH), None, "{known:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_declined_is_not_asked_again() {
+        let elsewhere = Known::Declined(DeclineCategory::RetryElsewhere);
+        assert_eq!(route(&[("primary", elsewhere), ("backup", elsewhere)], BOTH), None);
+        assert_eq!(route(&[("primary", elsewhere), ("backup", Known::Idle)], BOTH), Some(("backup", 1)));
+        assert_eq!(route(&[("primary", elsewhere)], ONE), None);
+    }
+
+    #[test]
+    fn who_was_asked_longest_ago_comes_again_by_the_same_key_unless_that_was_voided() {
+        assert_eq!(route(&[("primary", Known::Idle)], ONE), Some(("primary", 1)));
+        assert_eq!(route(&[("primary", Known::Voided)], ONE), Some(("primary", 2)));
+        assert_eq!(route(&[("primary", Known::Idle), ("backup", Known::Idle)], BOTH), Some(("primary", 1)));
+        assert_eq!(route(&[("backup", Known::Idle), ("primary", Known::Idle)], BOTH), Some(("backup", 1)));
+        assert_eq!(route(&[("primary", Known::Voided), ("backup", Known::Voided)], BOTH), Some(("primary", 2)));
+    }
+}
