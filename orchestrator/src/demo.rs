@@ -321,10 +321,7 @@ mod tests {
             notes,
             output: None,
             cause: None,
-            failure: None,
-            attempts_left: None,
             signal: None,
-            signals: Vec::new(),
             wait_elapsed: false,
         }
     }
