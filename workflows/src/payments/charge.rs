@@ -4,7 +4,7 @@ use super::{
     AMOUNT_MISMATCH, Gateways, HOLD_EXPIRED, PaymentNote,
     charges::{Attempted, Known, charges},
     declined, not_executed, payment_signal, refused,
-    route::{self, Candidate, Route},
+    route::{self, Route},
 };
 use crate::{
     gateways::{
@@ -106,8 +106,8 @@ impl Charge {
         if let Some(Attempted { gateway, key, amount, known: Known::Open, .. }) = charges.last().cloned() {
             return Ok(PaymentNote::Intended { gateway, key, amount });
         }
-        let names = takers(&self.gateways, input)?;
-        let Route { gateway, generation } = route::next(&charges, &names)
+        let takers = takers(&self.gateways, input)?;
+        let Route { gateway, generation } = route::next(&charges, &takers)
             .ok_or_else(|| Halt::permanent("card-declined", "no gateway is left that could take the payment"))?;
         let base = format!("{}:{gateway}", call.idempotency_key());
         let key = if generation == 1 { base } else { format!("{base}:{generation}") };
@@ -117,12 +117,12 @@ impl Charge {
 }
 
 /// The gateways that take the payment method and the amount, in order of preference.
-fn takers<'a>(gateways: &'a Gateways, input: &'a ChargeInput) -> Answer<Vec<Candidate<'a>>> {
+fn takers<'a>(gateways: &'a Gateways, input: &'a ChargeInput) -> Answer<Vec<&'a str>> {
     let mut takers = Vec::new();
     let mut refusal = Halt::permanent("no-gateway", "no gateway takes this payment method");
     for gateway in gateways.that_take(&input.payment_method) {
         match gateway.check_amount(input.total) {
-            Ok(()) => takers.push(Candidate { name: gateway.name() }),
+            Ok(()) => takers.push(gateway.name()),
             Err(error) => refusal = Halt::permanent("gateway-refused:amount", error.to_string()),
         }
     }

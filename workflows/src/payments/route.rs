@@ -3,12 +3,6 @@
 use super::charges::{Attempted, Known};
 use crate::gateways::DeclineCategory;
 
-/// A gateway that takes the payment method and the amount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Candidate<'a> {
-    pub(super) name: &'a str,
-}
-
 /// Where the next charge is made, and as which there: another one after a charge that was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Route<'a> {
@@ -19,29 +13,25 @@ pub(super) struct Route<'a> {
 
 /// Where the next charge is made; nowhere while one may still take money, or when nobody would do better.
 ///
-/// The gateways come in their order of preference, those first that were asked least: one that could not be reached
-/// is asked again when all others could not be either.
-pub(super) fn next<'a>(charges: &[Attempted], candidates: &[Candidate<'a>]) -> Option<Route<'a>> {
-    let is_at_an_end = |charge: &Attempted| match charge.known {
+/// `takers` are the gateways that take the payment method and the amount, in order of preference. First comes who was
+/// never asked, then who was asked longest ago: one that could not be reached is asked again when no other could be.
+pub(super) fn next<'a>(charges: &[Attempted], takers: &[&'a str]) -> Option<Route<'a>> {
+    let forbids_another = |charge: &Attempted| match charge.known {
         Known::Open | Known::Captured(_) => true,
         Known::Declined(category) => category != DeclineCategory::RetryElsewhere,
         Known::Idle | Known::Voided => false,
     };
-    if charges.iter().any(is_at_an_end) {
+    if charges.iter().any(forbids_another) {
         return None;
     }
-    let at = |candidate: &&Candidate<'_>| charges.iter().filter(|charge| charge.gateway == candidate.name).collect();
-    let open_to_us = candidates.iter().filter(|candidate| {
-        let there: Vec<&Attempted> = at(candidate);
-        there.iter().all(|charge| !matches!(charge.known, Known::Declined(_)))
-    });
-    // the first of those that were asked least recently: charges are in the order in which they were intended last
-    let last_asked = |candidate: &&Candidate<'_>| {
-        charges.iter().rposition(|charge| charge.gateway == candidate.name).map_or(0, |at| at + 1)
+    let is_declined_at = |gateway: &str| {
+        charges.iter().any(|charge| charge.gateway == gateway && matches!(charge.known, Known::Declined(_)))
     };
-    let chosen = open_to_us.min_by_key(last_asked)?;
-    let voided = charges.iter().filter(|charge| charge.gateway == chosen.name && charge.known == Known::Voided);
-    Some(Route { gateway: chosen.name, generation: voided.count() + 1 })
+    let asked_last_at = |gateway: &str| charges.iter().rposition(|charge| charge.gateway == gateway);
+    let willing = takers.iter().copied().filter(|gateway| !is_declined_at(gateway));
+    let gateway = willing.min_by_key(|gateway| asked_last_at(gateway))?;
+    let voided = charges.iter().filter(|charge| charge.gateway == gateway && charge.known == Known::Voided);
+    Some(Route { gateway, generation: voided.count() + 1 })
 }
 
 #[cfg(test)]
@@ -49,16 +39,16 @@ mod tests {
     use super::*;
     use crate::payments::notes::tests::{eur, key};
 
-    const BOTH: &[Candidate<'_>] = &[Candidate { name: "primary" }, Candidate { name: "backup" }];
-    const ONE: &[Candidate<'_>] = &[Candidate { name: "primary" }];
+    const BOTH: &[&str] = &["primary", "backup"];
+    const ONE: &[&str] = &["primary"];
 
     fn charge(gateway: &str, known: Known) -> Attempted {
         Attempted { known, ..Attempted::new(gateway.to_owned(), key(gateway), eur(100)) }
     }
 
-    fn route(charges: &[(&str, Known)], candidates: &[Candidate<'static>]) -> Option<(&'static str, usize)> {
+    fn route(charges: &[(&str, Known)], takers: &[&'static str]) -> Option<(&'static str, usize)> {
         let charges: Vec<_> = charges.iter().map(|(gateway, known)| charge(gateway, *known)).collect();
-        next(&charges, candidates).map(|route| (route.gateway, route.generation))
+        next(&charges, takers).map(|route| (route.gateway, route.generation))
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Two gateways: whoever is asked next, the order is paid once, and the first gateway's own books say so.
 
-use super::shop::{PRICE, Shop, VISA};
+use super::shop::{PRICE, Shop, VISA, placement};
 use orchestrator::SagaId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use workflows::{
     ids::OrderId,
-    orders::{Order, OrderStatus, PaymentMethod, Placed, Placement},
+    orders::{Order, OrderStatus, PaymentMethod},
 };
 
 const PRIMARY: usize = 0;
@@ -16,12 +16,6 @@ const PROTOCOLS: [&str; 2] = ["stripe", "adyen"];
 /// Every attempt that the order shows, with what became of it.
 fn attempts(order: &Order) -> Vec<(&str, &str)> {
     order.payments.iter().map(|payment| (payment.gateway.as_str(), payment.status.as_str())).collect()
-}
-
-fn placement(placed: Placed) -> Placement {
-    match placed {
-        Placed::New(placement) | Placed::Replayed(placement) => placement,
-    }
 }
 
 fn captured(charges: &[Value]) -> Vec<i64> {

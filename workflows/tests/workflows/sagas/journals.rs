@@ -105,7 +105,7 @@ fn what_every_release_has_begun_this_one_can_go_on_with() {
             }
         }
     }
-    for kind in ["intended", "prepared", "actionRequired", "declined", "voided"] {
+    for kind in ["intended", "prepared", "actionRequired", "declined", "voided", "doubted", "notExecuted"] {
         assert!(seen.iter().any(|seen| seen.ends_with(kind)), "no journal has a note `{kind}`: {seen:?}");
     }
 }
@@ -118,8 +118,10 @@ fn note_kind(note: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes the journals that are missing; those that are there belong to their release and stay as they are"]
 async fn write_journals() {
-    let shop = Shop::open().await;
-    for (name, about, saga) in shapes(&shop).await {
+    let (shop, two_gateways) = (Shop::open().await, Shop::with_backup("stripe").await);
+    let of = |shop, shapes: Vec<_>| shapes.into_iter().map(move |shape| (shop, shape));
+    let shapes = of(&shop, shapes(&shop).await).chain(of(&two_gateways, failed_over(&two_gateways).await));
+    for (shop, (name, about, saga)) in shapes {
         let release = env!("CARGO_PKG_VERSION");
         let path = directory().join(format!("{release}-{name}.json"));
         if path.exists() {
@@ -183,6 +185,17 @@ async fn shapes(shop: &Shop) -> Vec<(&'static str, &'static str, SagaId)> {
     shop.run_until(challenged.saga_id, "waiting").await;
     shapes.push(("challenged", "The buyer's bank wants something; it waits.", challenged.saga_id));
     shapes
+}
+
+async fn failed_over(shop: &Shop) -> Vec<(&'static str, &'static str, SagaId)> {
+    shop.gateway_fault(json!({ "fault": "rate_limited", "operation": "all", "count": 1 })).await;
+    let turned_away = shop.confirmed().await.saga_id;
+    shop.gateway_fault(json!({ "fault": "error_500", "operation": "charge", "count": 1 })).await;
+    let ended = shop.confirmed().await.saga_id;
+    vec![
+        ("turned-away", "The primary gateway turns it away, and the backup takes it.", turned_away),
+        ("ended", "The primary gateway leaves it in doubt; it is ended there, and the backup takes it.", ended),
+    ]
 }
 
 /// What is kept is readable as it stands.

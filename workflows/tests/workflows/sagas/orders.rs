@@ -1,6 +1,6 @@
 //! Placing, seeing, waiting for and cancelling orders.
 
-use super::shop::{Shop, VISA, anybody, only};
+use super::shop::{Shop, VISA, anybody, only, placement};
 use orchestrator::{Start, ids::SagaId};
 use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
@@ -8,16 +8,10 @@ use workflows::{
     ids::OrderId,
     orders::{
         CancelError, CancelOrder, Cancelled, OrderFilter, OrderStatus, OrderWaits, PaymentMethod, PlaceError,
-        PlaceOrder, Placed, Placement, cancel, find, list,
+        PlaceOrder, Placed, cancel, find, list,
     },
     tickets::{self, TicketKeys},
 };
-
-fn placement(placed: Placed) -> Placement {
-    match placed {
-        Placed::New(placement) | Placed::Replayed(placement) => placement,
-    }
-}
 
 fn cancellation(order: OrderId) -> CancelOrder {
     CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, idempotency_key: None, address: None }

@@ -98,6 +98,13 @@ pub(super) fn anybody() -> Principal {
     Principal { token_id: orchestrator::ids::Uuid::nil(), name: "shop".to_owned(), role: Role::Client, user: None }
 }
 
+/// The order, new or not.
+pub(super) fn placement(placed: Placed) -> Placement {
+    match placed {
+        Placed::New(placement) | Placed::Replayed(placement) => placement,
+    }
+}
+
 pub(super) fn only(user: &str) -> Principal {
     Principal { user: Some(user.to_owned()), ..anybody() }
 }
