@@ -6,7 +6,7 @@ use super::{
 };
 use reqwest::Method;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The one that is asked first.
 const PRIMARY: Part =
@@ -30,8 +30,6 @@ struct Part {
 pub(super) struct Sandbox {
     part: Part,
     address: String,
-    webhook_url: String,
-    directory: PathBuf,
     pub(super) program: Program,
 }
 
@@ -61,7 +59,7 @@ impl Sandbox {
     async fn start(part: Part, address: String, api_address: &str, directory: &Path) -> Self {
         let webhook_url = format!("http://{api_address}/webhooks/{}", part.name);
         let program = run(&part, &address, &webhook_url, directory);
-        let sandbox = Self { part, address, webhook_url, directory: directory.to_owned(), program };
+        let sandbox = Self { part, address, program };
         sandbox.program.says(&sandbox.url()).await;
         sandbox
     }
@@ -87,12 +85,6 @@ impl Sandbox {
 
     pub(super) async fn no_more_faults(&self) {
         assert!(self.control().ask(Method::DELETE, "/_sandbox/faults", None).await.0.is_success());
-    }
-
-    /// It is there again where it was, after its end, with its books.
-    #[expect(dead_code, reason = "the tests of failover kill gateways, and come with it")]
-    pub(super) fn start_again(&mut self) {
-        self.program = run(&self.part, &self.address, &self.webhook_url, &self.directory);
     }
 
     fn configuration(&self) -> String {

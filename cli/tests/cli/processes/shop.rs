@@ -119,6 +119,12 @@ pub(super) fn order_for(held: &Value, buyer: &str) -> Value {
     })
 }
 
+/// Whose charge it is, in the words of either protocol.
+fn order_of(charge: &Value) -> &str {
+    let metadata = &charge["metadata"];
+    metadata["order_id"].as_str().or(metadata["orderId"].as_str()).unwrap()
+}
+
 /// What the gateways have on their books, each.
 pub(super) struct Books(Vec<Vec<Value>>);
 
@@ -135,7 +141,7 @@ impl Books {
 
     /// The charges of an order.
     pub(super) fn of(&self, order: &str) -> impl Iterator<Item = &Value> {
-        self.0.iter().flatten().filter(move |charge| charge["metadata"]["order_id"] == order)
+        self.0.iter().flatten().filter(move |charge| order_of(charge) == order)
     }
 
     /// How many charges have taken money.
@@ -158,7 +164,7 @@ impl Books {
         for charges in &self.0 {
             let (mut charged, mut keys) = (BTreeSet::new(), BTreeSet::new());
             for charge in charges {
-                let order = charge["metadata"]["order_id"].as_str().unwrap();
+                let order = order_of(charge);
                 let (captured, refunded) = (charge["captured"].as_i64().unwrap(), charge["refunded"].as_i64().unwrap());
                 *net.entry(order).or_insert(0) += captured - refunded;
                 assert!(captured == 0 || charged.insert(order), "{order} was charged twice: {charges:#?}");
