@@ -32,7 +32,7 @@ pub use outcomes::{
 pub use requests::{AmountError, ChargeRequest, IdempotencyKey, Reference, RefundRequest, RequestError};
 pub use webhooks::{RefundState, WebhookError, WebhookEvent, WebhookKind};
 
-use crate::money::Money;
+use crate::{ids::OrderId, money::Money};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
@@ -74,6 +74,10 @@ pub trait Gateway: Send + Sync {
     /// # Errors
     /// Why it cannot.
     fn check_amount(&self, amount: Money) -> Result<(), AmountError>;
+
+    /// Our own name for a charge, known before any call, where the protocol has one: webhooks give it back, and until
+    /// the gateway's own name is known it stands in for it.
+    fn own_reference(&self, order: OrderId, key: &IdempotencyKey) -> Option<Reference>;
 
     /// Makes what has no effect on money yet. The caller writes the reference down before it charges.
     async fn prepare(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome;

@@ -8,6 +8,7 @@
 mod charge;
 mod charges;
 mod gateways;
+mod news;
 mod notes;
 mod probe;
 mod route;
@@ -16,6 +17,7 @@ mod webhooks;
 
 pub use charge::{Charge, ChargeInput, ChargeOutput};
 pub use gateways::{ConfiguredGateway, Gateways, GatewaysError};
+pub use news::{PaymentNews, Told, charge_signal};
 pub use notes::PaymentNote;
 pub use probe::ProbeCharge;
 pub use take_back::{TakeBack, TakenBack};

@@ -27,7 +27,7 @@ use super::outcomes::{
 use super::requests::{AmountError, ChargeRequest, IdempotencyKey, Reference, RefundRequest};
 use super::webhooks::{WebhookError, WebhookEvent};
 use super::{BuildError, Capabilities, Gateway, GatewaySettings};
-use crate::money::Money;
+use crate::{ids::OrderId, money::Money};
 use async_trait::async_trait;
 use calls::Calls;
 use chrono::{DateTime, Utc};
@@ -95,6 +95,10 @@ impl Gateway for Adyen {
 
     fn check_amount(&self, amount: Money) -> Result<(), AmountError> {
         amounts::to_adyen(amount).map(|_| ())
+    }
+
+    fn own_reference(&self, order: OrderId, key: &IdempotencyKey) -> Option<Reference> {
+        Some(references::charge(order, key))
     }
 
     async fn prepare(&self, _key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome {

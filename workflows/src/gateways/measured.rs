@@ -4,7 +4,7 @@ use super::{
     AmountError, Capabilities, ChargeOutcome, ChargeRequest, Gateway, IdempotencyKey, PrepareOutcome, ProbeOutcome,
     Reference, RefundOutcome, RefundProbeOutcome, RefundRequest, VoidOutcome, WebhookError, WebhookEvent,
 };
-use crate::money::Money;
+use crate::{ids::OrderId, money::Money};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
@@ -47,6 +47,10 @@ impl Gateway for Measured {
 
     fn check_amount(&self, amount: Money) -> Result<(), AmountError> {
         self.0.check_amount(amount)
+    }
+
+    fn own_reference(&self, order: OrderId, key: &IdempotencyKey) -> Option<Reference> {
+        self.0.own_reference(order, key)
     }
 
     async fn prepare(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome {

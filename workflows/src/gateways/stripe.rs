@@ -18,7 +18,7 @@ use super::outcomes::{
 use super::requests::{AmountError, ChargeRequest, IdempotencyKey, Reference, RefundRequest};
 use super::webhooks::{WebhookError, WebhookEvent};
 use super::{BuildError, Capabilities, Gateway, GatewaySettings, signature};
-use crate::money::Money;
+use crate::{ids::OrderId, money::Money};
 use async_trait::async_trait;
 use calls::{Calls, Failure};
 use chrono::{DateTime, Utc};
@@ -68,6 +68,10 @@ impl Gateway for Stripe {
 
     fn check_amount(&self, amount: Money) -> Result<(), AmountError> {
         amounts::charge_to_stripe(amount).map(|_| ())
+    }
+
+    fn own_reference(&self, _order: OrderId, _key: &IdempotencyKey) -> Option<Reference> {
+        None
     }
 
     async fn prepare(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome {

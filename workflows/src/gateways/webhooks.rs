@@ -17,6 +17,8 @@ pub struct WebhookEvent {
     pub occurred_at: DateTime<Utc>,
     /// The order that we named when we charged or refunded, where the gateway gives it back.
     pub order_id: Option<OrderId>,
+    /// Our own name for the charge ([`super::Gateway::own_reference`]), where the gateway gives it back.
+    pub own_reference: Option<Reference>,
     /// What happened.
     pub kind: WebhookKind,
 }
@@ -32,6 +34,11 @@ pub enum WebhookKind {
     PaymentVoided {
         /// The charge.
         reference: Reference,
+    },
+    /// A charge could not be ended.
+    PaymentVoidFailed {
+        /// The charge, where there is one.
+        reference: Option<Reference>,
     },
     /// A charge is being worked on.
     PaymentProcessing {

@@ -212,6 +212,7 @@ impl<'a> News<'a> {
             WebhookKind::PaymentCaptured(captured) => ("paymentCaptured", Some(&captured.reference), None),
             WebhookKind::PaymentDeclined(decline) => ("paymentDeclined", decline.reference.as_ref(), None),
             WebhookKind::PaymentVoided { reference } => ("paymentVoided", Some(reference), None),
+            WebhookKind::PaymentVoidFailed { reference } => ("paymentVoidFailed", reference.as_ref(), None),
             WebhookKind::PaymentProcessing { reference } => ("paymentProcessing", Some(reference), None),
             WebhookKind::PaymentActionRequired { reference, .. } => ("paymentActionRequired", Some(reference), None),
             WebhookKind::Refund { payment, refund_id, .. } => ("refund", payment.as_ref(), *refund_id),

@@ -19,6 +19,7 @@ pub(super) fn read(item: &Item) -> Result<WebhookEvent, WebhookError> {
         id: format!("{}:{event}:{success}", item.psp_reference.0),
         occurred_at: occurred_at.to_utc(),
         order_id: references::named(&item.merchant_reference.0),
+        own_reference: references::own_charge(&item.merchant_reference.0),
         kind: kind(item, event, succeeded)?,
     })
 }
@@ -40,6 +41,9 @@ fn kind(item: &Item, event: &str, succeeded: bool) -> Result<WebhookKind, Doubt>
             message: sentence(&item.reason.0),
         }),
         ("CANCELLATION" | "TECHNICAL_CANCEL", true) => WebhookKind::PaymentVoided { reference: original(item)? },
+        ("CANCELLATION" | "TECHNICAL_CANCEL", false) => {
+            WebhookKind::PaymentVoidFailed { reference: Reference::new(item.original_reference.0.clone()).ok() }
+        }
         ("CANCEL_OR_REFUND", true) => match item.additional("modification.action") {
             Some("cancel") => WebhookKind::PaymentVoided { reference: original(item)? },
             Some("refund") => refund(item, RefundState::Succeeded)?,

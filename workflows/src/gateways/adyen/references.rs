@@ -22,6 +22,14 @@ pub(super) fn refund(refund: &RefundRequest) -> String {
     format!("{}-{}-{}", refund.order_id, refund.refund_id, refund.generation)
 }
 
+/// A charge's reference, when that is what a reference is: that of a refund names its charge's order, not the charge.
+pub(super) fn own_charge(reference: &str) -> Option<Reference> {
+    let (order, digest) = reference.split_once('-')?;
+    let is_digest = digest.len() == 2 * DIGEST_BYTES && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_charge = is_digest && order.parse::<OrderId>().is_ok();
+    is_charge.then(|| Reference::new(reference).ok()).flatten()
+}
+
 /// The id of this kind that a reference names.
 pub(super) fn named<Id: FromStr>(reference: &str) -> Option<Id> {
     reference.split('-').find_map(|part| part.parse().ok())

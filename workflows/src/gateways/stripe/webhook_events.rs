@@ -47,7 +47,7 @@ pub(super) fn read(body: &[u8]) -> Result<WebhookEvent, WebhookError> {
         | "charge.dispute.funds_reinstated" => (None, dispute(typed(object)?)?),
         _ => (None, WebhookKind::Other(event.kind)),
     };
-    Ok(WebhookEvent { id: event.id, occurred_at, order_id, kind })
+    Ok(WebhookEvent { id: event.id, occurred_at, order_id, own_reference: None, kind })
 }
 
 fn typed<T: DeserializeOwned>(object: Value) -> Result<T, WebhookError> {

@@ -16,6 +16,7 @@ use workflows::{
         ProbeOutcome, Reference, RefundOutcome, RefundProbeOutcome, RefundRequest, VoidOutcome, WebhookError,
         WebhookEvent,
     },
+    ids::OrderId,
     money::Money,
     orders::{CancelOrder, Cancelled, OrderStatus, Placed, cancel},
     payments::payment_signal,
@@ -284,6 +285,9 @@ impl Gateway for Greedy {
     }
     fn check_amount(&self, amount: Money) -> Result<(), AmountError> {
         self.0.check_amount(amount)
+    }
+    fn own_reference(&self, order: OrderId, key: &IdempotencyKey) -> Option<Reference> {
+        self.0.own_reference(order, key)
     }
     async fn prepare(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome {
         self.0.prepare(key, charge).await

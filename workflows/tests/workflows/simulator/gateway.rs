@@ -293,6 +293,10 @@ impl Gateway for SimulatedGateway {
         Ok(())
     }
 
+    fn own_reference(&self, _: OrderId, _: &IdempotencyKey) -> Option<Reference> {
+        None
+    }
+
     async fn prepare(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome {
         if !self.shared.prepares {
             return PrepareOutcome::NothingToPrepare;

@@ -109,7 +109,10 @@ fn payments_are_taken_for_what_they_say() {
     assert_eq!(kind_of(item("CAPTURE", "true")), captured("993617895195570C"));
     for event in ["CANCELLATION", "TECHNICAL_CANCEL"] {
         assert_eq!(kind_of(item(event, "true")), WebhookKind::PaymentVoided { reference: psp() });
-        assert_eq!(kind_of(item(event, "false")), WebhookKind::Other(event.into()));
+        assert_eq!(kind_of(item(event, "false")), WebhookKind::PaymentVoidFailed { reference: Some(psp()) });
+        let mut of_nothing = item(event, "false");
+        of_nothing["originalReference"] = json!("");
+        assert_eq!(kind_of(of_nothing), WebhookKind::PaymentVoidFailed { reference: None });
     }
     for (event, success, code) in [
         ("AUTHORISATION", "false", "insufficient_funds"),
@@ -125,6 +128,22 @@ fn payments_are_taken_for_what_they_say() {
     }
     let [event] = receive(&batch([signed(item("CAPTURE", "true"), KEY)])).unwrap().try_into().unwrap();
     assert_eq!(event.order_id, Some(ORDER.parse().unwrap()));
+}
+
+#[test]
+fn our_own_name_of_a_charge_is_given_back_with_it() {
+    let key = IdempotencyKey::new("sag_1:pay:backup").unwrap();
+    let ours = build(&settings("http://127.0.0.1:1")).unwrap().own_reference(ORDER.parse().unwrap(), &key).unwrap();
+    let named = |reference: &str| {
+        let mut item = item("AUTHORISATION", "true");
+        item["merchantReference"] = json!(reference);
+        let [event] = receive(&batch([signed(item, KEY)])).unwrap().try_into().unwrap();
+        event.own_reference
+    };
+    assert_eq!(named(ours.as_str()), Some(ours));
+    for other in [&format!("{ORDER}-{REFUND}-2"), ORDER, "", "shop-53b7e307bdb09607ad727620ec93b275"] {
+        assert_eq!(named(other), None, "{other}");
+    }
 }
 
 #[test]
