@@ -188,8 +188,14 @@ pub struct Call {
     pub output: Option<Value>,
     /// Why the saga compensates, when it does.
     pub cause: Option<Failure>,
+    /// Why this half of the step failed or was in doubt before, if it was.
+    pub failure: Option<Failure>,
+    /// How many more failures its policy allows; none: any number.
+    pub attempts_left: Option<u32>,
     /// The signal that ended this step's wait, if that is why it runs.
     pub signal: Option<Signal>,
+    /// The signals that nothing has taken yet, oldest first.
+    pub signals: Vec<Signal>,
     /// True when the time that this step waited for has come without the signal.
     pub wait_elapsed: bool,
 }
@@ -202,6 +208,14 @@ impl Call {
             Lane::Forward => format!("{}:{}", self.saga_id, self.step),
             Lane::Compensation => format!("{}:{}:compensation", self.saga_id, self.step),
         }
+    }
+
+    /// What has been told by signals with this name, oldest first: those that wait to be taken, and the one that ended
+    /// this step's wait.
+    pub fn told<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Signal> {
+        let mut told: Vec<_> = self.signal.iter().chain(&self.signals).filter(|signal| signal.name == name).collect();
+        told.sort_by_key(|signal| signal.seq);
+        told.into_iter()
     }
 
     /// The notes that read as `T`, oldest first; others are passed over.

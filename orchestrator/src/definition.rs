@@ -133,6 +133,15 @@ impl Retry {
         }
     }
 
+    /// How many more attempts are allowed after `made` of them; none: any number.
+    #[must_use]
+    pub fn left(&self, made: u32) -> Option<u32> {
+        match self.attempts {
+            Attempts::Limited(limit) => Some(limit.get().saturating_sub(made)),
+            Attempts::Forever => None,
+        }
+    }
+
     /// The longest wait after the attempt with this number (from 1); the wait itself is drawn evenly from
     /// zero to this (full jitter: the AWS architecture blog's "Exponential Backoff And Jitter").
     #[must_use]

@@ -321,7 +321,10 @@ mod tests {
             notes,
             output: None,
             cause: None,
+            failure: None,
+            attempts_left: None,
             signal: None,
+            signals: Vec::new(),
             wait_elapsed: false,
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::{
     action::{
-        Answer, AnyExternal, AnyLocal, AnyProbe, Call, Child, Erased, Failure, Halt, Lane, Notebook, Registry, Wait,
+        Answer, AnyExternal, AnyLocal, AnyProbe, Call, Child, Erased, Failure, Halt, Lane, Notebook, Registry, Signal,
+        Wait,
     },
     definition::{Definition, Step, mapping},
     engine::{Claimed, Engine},
@@ -311,12 +312,20 @@ fn call_of(run: &Run, step: &Step, due: Due, now: Moment) -> Call {
         notes,
         output: touched.forward.output.clone(),
         cause: run.cause.clone(),
+        failure: lane.failure.clone(),
+        attempts_left: step.retry_of(due.lane).left(lane.failures),
+        signals: run.signals.iter().filter(|signal| !is_taken(&resumed, signal)).cloned().collect(),
         wait_elapsed: matches!(resumed, Some(Resumed::ByTime)),
         signal: match resumed {
             Some(Resumed::BySignal(signal)) => Some(signal),
             _ => None,
         },
     }
+}
+
+/// A wait that has just ended has not taken its signal out of the saga's yet.
+fn is_taken(resumed: &Option<Resumed>, signal: &Signal) -> bool {
+    matches!(resumed, Some(Resumed::BySignal(taken)) if taken.seq == signal.seq)
 }
 
 /// Appends notes under the claim.

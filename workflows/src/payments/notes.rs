@@ -152,7 +152,10 @@ pub(super) mod tests {
             notes,
             output: None,
             cause: None,
+            failure: None,
+            attempts_left: None,
             signal: None,
+            signals: Vec::new(),
             wait_elapsed: false,
         }
     }

@@ -30,7 +30,10 @@ fn call(saga_id: SagaId, lane: Lane) -> Call {
         notes: Vec::new(),
         output: None,
         cause: None,
+        failure: None,
+        attempts_left: None,
         signal: None,
+        signals: Vec::new(),
         wait_elapsed: false,
     }
 }
