@@ -110,6 +110,39 @@ pub enum ActError {
     Read(#[source] ReadError),
 }
 
+/// A signal with what its saga runs. Made by [`Engine::prepare_signal`].
+#[derive(Debug, Clone)]
+pub struct PreparedSignal {
+    saga_id: SagaId,
+    name: String,
+    payload: Value,
+    by: String,
+    known: Arc<Known>,
+    is_finished: bool,
+}
+
+impl PreparedSignal {
+    /// Whether the saga was finished when the signal was prepared: then it always will be.
+    #[must_use]
+    pub fn is_for_a_finished_saga(&self) -> bool {
+        self.is_finished
+    }
+}
+
+/// What became of a signal in its transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Signalled {
+    /// The saga has it, or had it before.
+    Kept {
+        /// The entry.
+        seq: i64,
+        /// The saga as it was before.
+        run: Run,
+    },
+    /// The saga is finished, and nothing was written.
+    Finished(Run),
+}
+
 impl From<ReadError> for ActError {
     fn from(error: ReadError) -> Self {
         match error {
@@ -246,26 +279,57 @@ impl<S: Store> Engine<S> {
     }
 
     async fn signal_now(&self, saga_id: SagaId, name: String, payload: Value, by: String) -> Result<i64, ActError> {
-        let (_, known) = self.load(saga_id).await?;
+        let prepared = self.prepare_signal(saga_id, name, payload, by).await?;
         let mut tx = self.store().begin().await?;
-        tx.lock_saga(saga_id).await?;
-        let journal = store::journal(&mut *tx, saga_id).await?;
-        let same = |recorded: &&Recorded| matches!(&recorded.entry, Entry::Signalled { name: n, payload: p, .. } if *n == name && *p == payload);
-        let run = Run::replay(saga_id, &journal).map_err(ReadError::from)?;
+        match self.signal_in_tx(&mut *tx, &prepared).await? {
+            Signalled::Kept { seq, .. } => {
+                self.store().commit(tx).await?;
+                self.hint();
+                Ok(seq)
+            }
+            Signalled::Finished(run) => Err(ActError::NotAllowed(format!("it is {}", run.state))),
+        }
+    }
+
+    /// Reads what [`Engine::signal_in_tx`] needs, outside of any transaction, so that none waits for another connection.
+    ///
+    /// # Errors
+    /// [`ActError::NotFound`].
+    pub async fn prepare_signal(
+        &self,
+        saga_id: SagaId,
+        name: String,
+        payload: Value,
+        by: String,
+    ) -> Result<PreparedSignal, ActError> {
+        let (run, known) = self.load(saga_id).await?;
+        let is_finished = run.state.is_finished();
+        Ok(PreparedSignal { saga_id, name, payload: crate::judge::storable(payload), by, known, is_finished })
+    }
+
+    /// As [`Engine::signal`], in the caller's transaction, in which the saga does not move any more from here on. A
+    /// caller that has committed calls [`Engine::hint`].
+    ///
+    /// # Errors
+    /// The database's, or a journal that does not read.
+    pub async fn signal_in_tx(&self, tx: &mut S::Tx, signal: &PreparedSignal) -> Result<Signalled, ActError> {
+        let PreparedSignal { saga_id, name, payload, by, known, .. } = signal;
+        tx.lock_saga(*saga_id).await?;
+        let journal = store::journal(tx, *saga_id).await?;
+        let run = Run::replay(*saga_id, &journal).map_err(ReadError::from)?;
+        let same = |recorded: &&Recorded| matches!(&recorded.entry, Entry::Signalled { name: n, payload: p, .. } if n == name && p == payload);
         // A step that waits now has not seen it: what was told long ago, perhaps to another step, is told again.
         if let Some(before) = journal.iter().find(same)
-            && !run.lacks_signal(&name)
+            && !run.lacks_signal(name)
         {
-            return Ok(before.seq);
+            return Ok(Signalled::Kept { seq: before.seq, run });
         }
         if run.state.is_finished() {
-            return Err(ActError::NotAllowed(format!("it is {}", run.state)));
+            return Ok(Signalled::Finished(run));
         }
-        let entry = Entry::Signalled { name, payload: crate::judge::storable(payload), by };
-        let seq = self.append_act(&mut *tx, &known, run, vec![entry]).await?;
-        self.store().commit(tx).await?;
-        self.hint();
-        Ok(seq)
+        let entry = Entry::Signalled { name: name.clone(), payload: payload.clone(), by: by.clone() };
+        let seq = self.append_act(tx, known, run.clone(), vec![entry]).await?;
+        Ok(Signalled::Kept { seq, run })
     }
 
     /// Delivers a signal from one saga to another. One that cannot use it any more is no error.

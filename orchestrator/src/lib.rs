@@ -46,6 +46,6 @@ pub use engine::{Claimed, Engine, EngineSettings, LOCAL_STEPS_MAX, Settled};
 pub use execute::{CHILD_OWNER, Report};
 pub use ids::{CaseId, SagaId};
 pub use projection::{Moved, NoProjection, Projection};
-pub use start::{Prepared, Start, StartError, Started, start_in_tx};
+pub use start::{Prepared, Start, StartError, Started, start_in_tx, started_with};
 pub use store::{Postgres, ReadError, Store};
 pub use watch::Overdue;

@@ -136,6 +136,21 @@ pub async fn start_in_tx(tx: &mut PgConnection, prepared: &Prepared) -> Result<S
     start(tx, prepared).await
 }
 
+/// The saga that was started with a key, for as long as the key lives.
+///
+/// # Errors
+/// The database's.
+pub async fn started_with(
+    executor: impl sqlx::PgExecutor<'_>,
+    owner: &str,
+    key: &str,
+) -> Result<Option<SagaId>, sqlx::Error> {
+    let saga = sqlx::query_scalar!("select saga_id from engine.start_keys where owner = $1 and key = $2", owner, key)
+        .fetch_optional(executor)
+        .await?;
+    Ok(saga.map(SagaId))
+}
+
 /// As [`start_in_tx`], in any store.
 pub(crate) async fn start<T: Tx + ?Sized>(tx: &mut T, prepared: &Prepared) -> Result<Started, sqlx::Error> {
     Ok(start_many(tx, &[prepared]).await?[0])
