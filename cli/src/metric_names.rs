@@ -84,6 +84,12 @@ pub(crate) const METRICS: &[Metric] = &[
         "How long calls to gateways took, by what came of them.",
     ),
     counter("showrunner_webhooks_total", &["gateway", "outcome"], "Webhooks, by whether they could be believed."),
+    counter(
+        "showrunner_webhooks_unmatched_total",
+        &["gateway", "reason"],
+        "Webhooks that should have mattered to somebody here and did not. Look at booking.webhook_inbox.",
+    ),
+    counter("showrunner_disputes_total", &["gateway"], "News of disputes that was written down."),
     counter("showrunner_reserves_total", &["outcome"], "Attempts to hold seats."),
     gauge("showrunner_holds", &["state"], "Holds that last: without an order, and with one."),
     gauge("showrunner_orders", &["status"], "Orders that are not settled."),

@@ -17,25 +17,19 @@ mod webhooks;
 
 pub use charge::{Charge, ChargeInput, ChargeOutput};
 pub use gateways::{ConfiguredGateway, Gateways, GatewaysError};
-pub use news::{PaymentNews, Told, charge_signal};
+pub use news::{PaymentNews, Told, payment_signal};
 pub use notes::PaymentNote;
 pub use probe::ProbeCharge;
 pub use take_back::{TakeBack, TakenBack};
 pub use webhooks::{CaptureNews, CaptureStatus, NewsError, Webhooks};
 
-use crate::gateways::{Decline, NotExecuted, Reference, Refusal};
+use crate::gateways::{Decline, NotExecuted, Refusal};
 use orchestrator::action::{Failure, Halt};
 
 /// A charge in an amount or currency that the order does not have: never a ticket, always a person.
 pub const AMOUNT_MISMATCH: &str = "amount-mismatch";
 /// The seats are not kept any longer.
 pub const HOLD_EXPIRED: &str = "hold-expired";
-
-/// The signal that something happened to a charge. Whoever gets it asks the gateway.
-#[must_use]
-pub fn payment_signal(reference: &Reference) -> String {
-    format!("payment:{reference}")
-}
 
 /// The failure that a decline is.
 fn declined(decline: &Decline) -> Failure {

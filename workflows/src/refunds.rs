@@ -1,17 +1,19 @@
 //! Refunds: money that goes back to a buyer, each by a saga of its own: `request` writes down what is owed and
 //! takes back tickets and seats, `submit` has the gateway pay, `settle` closes the books.
 
+mod news;
 mod request;
 mod settle;
 mod submit;
 
+pub use news::{RefundEnd, RefundNews};
 pub use request::{RefundRequested, RequestInput, RequestRefund};
 pub use settle::{SettleInput, SettleRefund, Settled};
 pub use submit::{ProbeRefund, RefundNote, SubmitInput, SubmitRefund, Submitted};
 
 use crate::{gateways::IdempotencyKey, gateways::RequestError, ids::RefundId};
 
-/// The signal that something happened to a refund. Whoever gets it asks the gateway.
+/// The signal that something happened to a refund; its payload is [`RefundNews`].
 #[must_use]
 pub fn refund_signal(refund: RefundId) -> String {
     format!("refund:{refund}")

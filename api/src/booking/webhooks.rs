@@ -6,7 +6,7 @@ use crate::{
     clock,
     problem::{Problem, kinds},
     query::StrictPath,
-    sagas::acts,
+    sagas::{acts, start},
     state::ApiState,
     strict_json::read_body,
 };
@@ -57,6 +57,8 @@ pub(super) fn problem(state: &ApiState, address: IpAddr, error: NewsError) -> Pr
         NewsError::Webhook(WebhookError::Unreadable(why)) => Problem::new(&kinds::MALFORMED_JSON, why),
         NewsError::Webhook(error) => wrong_signature(state, address, error.to_string()),
         NewsError::Signal(error) => acts::problem(error),
+        NewsError::Start(error) => start::problem(error),
+        NewsError::Moving => Problem::new(&kinds::UNAVAILABLE, "What the news is about moves at this moment."),
         NewsError::Database(error) => error.into(),
     }
 }

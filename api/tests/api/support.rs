@@ -35,6 +35,7 @@ pub(crate) struct App {
     pub(crate) state: ApiState,
     pub(crate) engine: Engine,
     pub(crate) waits: OrderWaits,
+    database_url: String,
     tokens: HashMap<&'static str, String>,
 }
 
@@ -91,6 +92,11 @@ impl App {
         Self::on(&database_url, SeatCache::new(&redis_url).unwrap(), settings, None).await
     }
 
+    /// Another process on the same database.
+    pub(crate) async fn another(&self) -> Self {
+        Self::on(&self.database_url, SeatCache::absent(), ApiSettings::default(), None).await
+    }
+
     /// On servers of the caller's.
     pub(crate) async fn on(
         database_url: &str,
@@ -131,7 +137,8 @@ impl App {
             draining: CancellationToken::new(),
             settings,
         });
-        Self { router: api::router(state.clone()), state, engine, waits, tokens }
+        let database_url = database_url.to_owned();
+        Self { router: api::router(state.clone()), state, engine, waits, database_url, tokens }
     }
 
     /// The token of a role.

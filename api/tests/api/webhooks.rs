@@ -24,6 +24,20 @@ fn capture(reference: &str, event: &str) -> String {
     .to_string()
 }
 
+/// The order's charge, as a worker writes it down before it asks the gateway.
+async fn intend_charge(app: &App, order: &str, saga: &str) {
+    let id = |text: &str| text.split_once('_').unwrap().1.parse::<orchestrator::ids::Uuid>().unwrap();
+    sqlx::query(
+        "insert into booking.payments (payment_id, order_id, saga_id, gateway, key, status, amount_minor, currency)
+         values (gen_random_uuid(), $1, $2, 'primary', 'k', 'pending', 4500, 'EUR')",
+    )
+    .bind(id(order))
+    .bind(id(saga))
+    .execute(app.engine.pool())
+    .await
+    .unwrap();
+}
+
 async fn journal(app: &App, saga: &str) -> Vec<Value> {
     app.get("operator", &format!("/sagas/{saga}")).await.expect(200).body["journal"].as_array().unwrap().clone()
 }
@@ -35,6 +49,7 @@ async fn a_capture_is_believed_by_its_signature_and_taken_once() {
     let (order, saga) = (placed.text("/orderId"), placed.text("/sagaId"));
     let path = format!("/orders/{order}/capture");
     let secret = SecretString::from(WEBHOOK_SECRET);
+    intend_charge(&app, &order, &saga).await;
     let (body, at) = (capture("pi_1", "e1"), now(&app).await);
     let before = journal(&app, &saga).await.len();
 
@@ -55,6 +70,41 @@ async fn a_capture_is_believed_by_its_signature_and_taken_once() {
     assert_eq!(journal(&app, &saga).await.len(), before + 1);
     let other = "/orders/ord_00000000000000000000000000000000/capture";
     send(&app, other, "x-signature", &right, &body).await.expect_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn copies_that_come_to_two_processes_at_once_are_taken_once() {
+    let app = App::new().await;
+    let other = app.another().await;
+    let placed = app.order("anna").await;
+    let (order, saga) = (placed.text("/orderId"), placed.text("/sagaId"));
+    intend_charge(&app, &order, &saga).await;
+    let before = journal(&app, &saga).await.len();
+    let (path, body) = (format!("/orders/{order}/capture"), capture("pi_1", "e1"));
+    let right = sign(body.as_bytes(), &SecretString::from(WEBHOOK_SECRET), now(&app).await);
+    let copies = (0..6).map(|copy| {
+        let through = if copy % 2 == 0 { &app } else { &other };
+        send(through, &path, "x-signature", &right, &body)
+    });
+    for answer in futures::future::join_all(copies).await {
+        answer.expect(200);
+    }
+    assert_eq!(journal(&app, &saga).await.len(), before + 1);
+}
+
+#[tokio::test]
+async fn news_of_a_charge_that_is_unknown_here_is_answered_and_kept() {
+    let app = App::new().await;
+    let placed = app.order("anna").await;
+    let (order, saga) = (placed.text("/orderId"), placed.text("/sagaId"));
+    let before = journal(&app, &saga).await.len();
+    let (path, body) = (format!("/orders/{order}/capture"), capture("pi_1", "e1"));
+    let right = sign(body.as_bytes(), &SecretString::from(WEBHOOK_SECRET), now(&app).await);
+    send(&app, &path, "x-signature", &right, &body).await.expect(200);
+    assert_eq!(journal(&app, &saga).await.len(), before);
+    let kept: (String, String) =
+        sqlx::query_as("select outcome, reason from booking.webhook_inbox").fetch_one(app.engine.pool()).await.unwrap();
+    assert_eq!(kept, ("unmatched".to_owned(), "unknown-charge".to_owned()));
 }
 
 #[tokio::test]

@@ -28,8 +28,13 @@ const MAKERS: [(&str, &str); 3] = [
     (concat!("metrics::", "histogram!("), "histogram"),
 ];
 /// Told only where something has gone wrong.
-const OF_TROUBLE: [&str; 3] =
-    ["showrunner_commit_failures_total", "showrunner_http_requests_shed_total", "showrunner_claims_superseded_total"];
+const OF_TROUBLE: [&str; 5] = [
+    "showrunner_webhooks_unmatched_total",
+    "showrunner_disputes_total",
+    "showrunner_commit_failures_total",
+    "showrunner_http_requests_shed_total",
+    "showrunner_claims_superseded_total",
+];
 
 fn kind(of: &Kind) -> &'static str {
     match of {

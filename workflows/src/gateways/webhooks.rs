@@ -60,6 +60,8 @@ pub enum WebhookKind {
         payment: Option<Reference>,
         /// Our own id of the refund, where the gateway gives it back.
         refund_id: Option<RefundId>,
+        /// Which try at the gateway it is, where the gateway gives it back.
+        generation: Option<i32>,
         /// How much.
         amount: Money,
         /// The state.

@@ -351,7 +351,7 @@ impl<'a> Charging<'a> {
     async fn wait_for_buyer(&self, reference: Reference, next_action: Value) -> Answer<Halt> {
         let (gateway, key) = self.names();
         let wait = Wait {
-            signal: Some(payment_signal(&reference)),
+            signal: Some(payment_signal(&self.attempt.key)),
             until: Some(self.input.expires_at),
             reason: "the buyer's bank".to_owned(),
             ..Wait::default()
@@ -362,7 +362,7 @@ impl<'a> Charging<'a> {
 
     async fn wait_for_gateway(&self, reference: Reference) -> Answer<Halt> {
         let wait = Wait {
-            signal: Some(payment_signal(&reference)),
+            signal: Some(payment_signal(&self.attempt.key)),
             until: Some(self.call.now + TimeDelta::seconds(PROCESSING_SECS)),
             reason: format!("{} to finish the payment", self.gateway.name()),
             ..Wait::default()

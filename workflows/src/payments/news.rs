@@ -8,7 +8,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// News of a charge: the payload of the signal [`charge_signal`].
+/// News of a charge: the payload of the signal [`payment_signal`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentNews {
@@ -81,7 +81,7 @@ impl Told {
 
 /// The signal that something happened to a charge.
 #[must_use]
-pub fn charge_signal(key: &IdempotencyKey) -> String {
+pub fn payment_signal(key: &IdempotencyKey) -> String {
     format!("payment:{key}")
 }
 
@@ -140,6 +140,6 @@ mod tests {
 
     #[test]
     fn the_signal_has_the_charge_s_key() {
-        assert_eq!(charge_signal(&key("sag_1:pay:primary")), "payment:sag_1:pay:primary");
+        assert_eq!(payment_signal(&key("sag_1:pay:primary")), "payment:sag_1:pay:primary");
     }
 }

@@ -1,18 +1,42 @@
-//! News from gateways. They are hints: whoever waits for a charge or a refund is woken and asks the gateway, whose
-//! answer holds. The same news twice wakes nobody twice.
+//! News from gateways. Each is taken once: its id goes into the inbox in the transaction that tells the saga which it
+//! concerns, or that does what is left to do when that saga is over. `docs/webhooks.md` says what becomes of which.
 
-use super::{Gateways, payment_signal};
+mod charges;
+mod disputes;
+mod inbox;
+mod news;
+mod refunds;
+mod settle;
+
+use super::{Gateways, PaymentNews, Told, payment_signal};
 use crate::{
-    gateways::{Reference, WebhookError, WebhookEvent, WebhookKind, signature},
-    ids::{OrderId, RefundId},
-    refunds::refund_signal,
+    gateways::{Reference, WebhookError, signature},
+    ids::OrderId,
+    money::{Money, currency_from_code},
+    orders::impossible,
+    refunds::{RefundEnd, refund_signal},
+    spawned,
 };
+use charges::{ChargeNews, Concerned};
 use chrono::{DateTime, Utc};
-use orchestrator::{Engine, acts::ActError, ids::SagaId};
+use inbox::Outcome;
+use news::{About, News};
+use orchestrator::{
+    Engine, Prepared, StartError,
+    acts::{ActError, PreparedSignal, Signalled},
+    ids::SagaId,
+    run::Run,
+    saga::State,
+    start_in_tx,
+};
+use refunds::RefundTold;
 use reqwest::header::HeaderMap;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use sqlx::{Postgres, Transaction};
 use std::sync::Arc;
+
+/// How often news are looked at again when their saga moves at the same moment.
+const TRIES_MAX: u32 = 20;
 
 /// What `POST /orders/{id}/capture` tells.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -54,7 +78,13 @@ pub enum NewsError {
     Webhook(#[from] WebhookError),
     /// The saga could not be told.
     #[error("telling the saga")]
-    Signal(#[source] ActError),
+    Signal(#[from] ActError),
+    /// What gives late money back could not be started.
+    #[error("starting the saga that gives back what was taken late")]
+    Start(#[source] StartError),
+    /// What they are about has not stood still for long enough.
+    #[error("what the news is about moves at this moment")]
+    Moving,
     /// The database.
     #[error("keeping the news")]
     Database(#[from] sqlx::Error),
@@ -67,15 +97,7 @@ pub struct Webhooks {
     gateways: Arc<Gateways>,
 }
 
-/// One piece of news with what it is about.
-struct News<'a> {
-    gateway: &'a str,
-    id: &'a str,
-    kind: &'static str,
-    order: Option<OrderId>,
-    payment: Option<&'a str>,
-    refund: Option<RefundId>,
-}
+type Tx = Transaction<'static, Postgres>;
 
 impl Webhooks {
     /// For these gateways' sagas.
@@ -87,7 +109,7 @@ impl Webhooks {
     /// A gateway's own webhook, in its own format and signature.
     ///
     /// # Errors
-    /// See [`NewsError`]; nothing has changed then.
+    /// See [`NewsError`]; of what it tells some may have been taken then, and will not be taken again.
     pub async fn gateway_news(
         &self,
         gateway: &str,
@@ -97,7 +119,7 @@ impl Webhooks {
     ) -> Result<(), NewsError> {
         let configured = self.gateways.get(gateway).ok_or_else(|| NewsError::UnknownGateway(gateway.to_owned()))?;
         for event in configured.gateway.verify_webhook(headers, body, now)? {
-            self.take(News::of(gateway, &event)).await?;
+            self.take(News::of(gateway, event)).await?;
         }
         Ok(())
     }
@@ -117,108 +139,198 @@ impl Webhooks {
         let configured =
             self.gateways.get(&news.gateway).ok_or_else(|| NewsError::UnknownGateway(news.gateway.clone()))?;
         signature::verify(signed, body, &configured.webhook_secrets, now)?;
-        if crate::orders::saga_of(self.engine.pool(), order).await?.is_none() {
-            return Err(NewsError::UnknownOrder);
-        }
-        self.take(News {
-            gateway: &news.gateway,
-            id: &news.event_id,
-            kind: "capture",
-            order: Some(order),
-            payment: Some(&news.reference),
-            refund: None,
-        })
-        .await
-    }
-
-    /// Wakes whom it concerns, then writes down that it was taken: a crash in between has it taken again, which
-    /// wakes nobody twice.
-    async fn take(&self, news: News<'_>) -> Result<(), NewsError> {
-        let known = sqlx::query_scalar!(
-            r#"select exists (select from booking.webhook_inbox where gateway = $1 and webhook_id = $2) as "known!""#,
-            news.gateway,
-            news.id
-        )
-        .fetch_one(self.engine.pool())
-        .await?;
-        if known {
-            return Ok(());
-        }
-        if let Some(refund) = news.refund {
-            let saga = self.saga_of_refund(refund).await?;
-            self.wake(saga, &refund_signal(refund), &news).await?;
-        } else if let Some(Ok(reference)) = news.payment.map(Reference::new) {
-            let saga = self.saga_of_payment(&news, &reference).await?;
-            self.wake(saga, &payment_signal(&reference), &news).await?;
-        }
-        sqlx::query!(
-            "insert into booking.webhook_inbox (gateway, webhook_id, kind, reference, order_id)
-             values ($1, $2, $3, $4, $5) on conflict do nothing",
-            news.gateway,
-            news.id,
-            news.kind,
-            news.payment,
-            news.order.map(|order| order.0)
-        )
-        .execute(self.engine.pool())
-        .await?;
-        Ok(())
-    }
-
-    async fn wake(&self, saga: Option<SagaId>, name: &str, news: &News<'_>) -> Result<(), NewsError> {
-        let Some(saga) = saga else {
-            tracing::warn!(
-                gateway.name = news.gateway,
-                webhook.kind = news.kind,
-                "A webhook of {} matches nothing",
-                news.gateway
-            );
-            return Ok(());
-        };
-        let by = format!("gateway {}", news.gateway);
-        match self.engine.signal(saga, name, json!({ "eventId": news.id, "kind": news.kind }), &by).await {
-            Ok(_) | Err(ActError::NotFound | ActError::NotAllowed(_)) => Ok(()),
-            Err(error) => Err(NewsError::Signal(error)),
-        }
-    }
-
-    async fn saga_of_payment(&self, news: &News<'_>, reference: &Reference) -> Result<Option<SagaId>, sqlx::Error> {
-        let saga = sqlx::query_scalar!(
-            r#"select saga_id as "saga_id!" from (
-                   select saga_id, 1 as rank from booking.payments where gateway = $1 and reference = $2
-                   union all
-                   select saga_id, 2 from booking.orders where order_id = $3
-               ) found order by rank limit 1"#,
-            news.gateway,
-            reference.as_str(),
-            news.order.map(|order| order.0)
-        )
-        .fetch_optional(self.engine.pool())
-        .await?;
-        Ok(saga.map(SagaId))
-    }
-
-    async fn saga_of_refund(&self, refund: RefundId) -> Result<Option<SagaId>, sqlx::Error> {
-        let saga = sqlx::query_scalar!("select saga_id from booking.refunds where refund_id = $1", refund.0)
+        let currency = sqlx::query_scalar!("select currency from booking.orders where order_id = $1", order.0)
             .fetch_optional(self.engine.pool())
-            .await?;
-        Ok(saga.map(SagaId))
+            .await?
+            .ok_or(NewsError::UnknownOrder)?;
+        let currency =
+            currency_from_code(&currency).map_err(|error| impossible("booking.orders", "currency", order, error))?;
+        self.take(News::of_capture(order, news, Money::new(news.amount, currency), now)).await
+    }
+
+    /// Takes one piece of news. It goes on to its end when the caller goes away.
+    async fn take(&self, news: News) -> Result<(), NewsError> {
+        let this = self.clone();
+        spawned::finish(tokio::spawn(async move { this.take_now(&news).await })).await
+    }
+
+    async fn take_now(&self, news: &News) -> Result<(), NewsError> {
+        if inbox::knows(self.engine.pool(), news).await? {
+            return Ok(());
+        }
+        for _ in 0..TRIES_MAX {
+            let taken = match &news.about {
+                About::Charge(charge) => self.take_charge(news, charge).await?,
+                About::Refund(refund) => self.take_refund(news, refund).await?,
+                About::Dispute(dispute) => {
+                    let mut tx = self.engine.pool().begin().await?;
+                    let outcome = disputes::record(&mut tx, news, dispute).await?;
+                    Some(self.keep(tx, news, outcome).await?)
+                }
+                About::Nothing => Some(self.keep(self.engine.pool().begin().await?, news, Outcome::Ignored).await?),
+            };
+            if let Some(outcome) = taken {
+                outcome.tell(news);
+                return Ok(());
+            }
+        }
+        Err(NewsError::Moving)
+    }
+
+    /// Takes the webhook's id, and makes all that was done for it durable with it; nothing of it when somebody else
+    /// was faster.
+    async fn keep(&self, mut tx: Tx, news: &News, outcome: Outcome) -> Result<Outcome, NewsError> {
+        if !inbox::take_id(&mut tx, news, &outcome).await? {
+            return Ok(Outcome::Repeated);
+        }
+        tx.commit().await?;
+        self.engine.hint();
+        Ok(outcome)
+    }
+
+    /// None: what it is about has moved meanwhile.
+    async fn take_charge(&self, news: &News, told: &ChargeNews) -> Result<Option<Outcome>, NewsError> {
+        let Some(found) = self.concerned(&mut *self.engine.pool().acquire().await?, news, told).await? else {
+            let tx = self.engine.pool().begin().await?;
+            return self.keep(tx, news, Outcome::Unmatched("unknown-charge")).await.map(Some);
+        };
+        let payment = PaymentNews {
+            event_id: news.id.clone(),
+            gateway: news.gateway.clone(),
+            key: found.charge.key.clone(),
+            reference: told.names.theirs.clone(),
+            told: told.told.clone(),
+        };
+        let signal = self.prepare(news, found.saga_id, payment_signal(&found.charge.key), &payment).await?;
+        let is_over = signal.as_ref().is_none_or(PreparedSignal::is_for_a_finished_saga);
+        let settling = if is_over && let Some((reference, _)) = late_capture(&found, told) {
+            settle::prepare(&self.engine, news, &found, reference).await?
+        } else {
+            None
+        };
+
+        let mut tx = self.engine.pool().begin().await?;
+        if says_nothing_new(&found, told) {
+            return self.keep(tx, news, Outcome::Known).await.map(Some);
+        }
+        let heard = tell(&self.engine, &mut tx, signal.as_ref()).await?;
+        // from here on the saga does not move: was it the right one?
+        if self.concerned(&mut tx, news, told).await?.as_ref() != Some(&found) {
+            return Ok(None);
+        }
+        let outcome = match heard {
+            Heard::Told(_) => Outcome::Told,
+            Heard::Over(_) if !is_over => return Ok(None),
+            Heard::Over(state) => too_late(&mut tx, &found, told, state, settling.as_ref()).await?,
+        };
+        self.keep(tx, news, outcome).await.map(Some)
+    }
+
+    async fn concerned(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        news: &News,
+        told: &ChargeNews,
+    ) -> Result<Option<Concerned>, NewsError> {
+        charges::find(connection, &self.gateways, &news.gateway, &told.names, news.order).await
+    }
+
+    /// None: what it is about has moved meanwhile.
+    async fn take_refund(&self, news: &News, told: &RefundTold) -> Result<Option<Outcome>, NewsError> {
+        let found = refunds::find(&mut *self.engine.pool().acquire().await?, &news.gateway, told).await?;
+        let Some(refund) = found else {
+            let tx = self.engine.pool().begin().await?;
+            return self.keep(tx, news, Outcome::Unmatched("unknown-refund")).await.map(Some);
+        };
+        let payload = told.news(news, &refund);
+        let signal = self.prepare(news, refund.saga_id, refund_signal(refund.refund_id), &payload).await?;
+        let mut tx = self.engine.pool().begin().await?;
+        let failed = payload.state == RefundEnd::Failed;
+        let outcome = match tell(&self.engine, &mut tx, signal.as_ref()).await? {
+            Heard::Told(run) if failed && refunds::has_succeeded(&run, refund.refund_id) => {
+                Outcome::Unmatched("refund-failed-after-success")
+            }
+            Heard::Told(_) => Outcome::Told,
+            Heard::Over(_) if refund.state == "succeeded" && failed => {
+                Outcome::Unmatched("refund-failed-after-success")
+            }
+            Heard::Over(_) if refund.state == "succeeded" || payload.state != RefundEnd::Succeeded => Outcome::Known,
+            Heard::Over(_) => Outcome::Unmatched("refund-succeeded-after-the-end"),
+        };
+        self.keep(tx, news, outcome).await.map(Some)
+    }
+
+    /// The signal to a saga; none when its history is gone.
+    async fn prepare(
+        &self,
+        news: &News,
+        saga: SagaId,
+        name: String,
+        payload: &impl Serialize,
+    ) -> Result<Option<PreparedSignal>, NewsError> {
+        let payload = serde_json::to_value(payload).map_err(|error| WebhookError::Unreadable(error.to_string()))?;
+        match self.engine.prepare_signal(saga, name, payload, format!("gateway {}", news.gateway)).await {
+            Ok(signal) => Ok(Some(signal)),
+            Err(ActError::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-impl<'a> News<'a> {
-    fn of(gateway: &'a str, event: &'a WebhookEvent) -> Self {
-        let (kind, payment, refund) = match &event.kind {
-            WebhookKind::PaymentCaptured(captured) => ("paymentCaptured", Some(&captured.reference), None),
-            WebhookKind::PaymentDeclined(decline) => ("paymentDeclined", decline.reference.as_ref(), None),
-            WebhookKind::PaymentVoided { reference } => ("paymentVoided", Some(reference), None),
-            WebhookKind::PaymentVoidFailed { reference } => ("paymentVoidFailed", reference.as_ref(), None),
-            WebhookKind::PaymentProcessing { reference } => ("paymentProcessing", Some(reference), None),
-            WebhookKind::PaymentActionRequired { reference, .. } => ("paymentActionRequired", Some(reference), None),
-            WebhookKind::Refund { payment, refund_id, .. } => ("refund", payment.as_ref(), *refund_id),
-            WebhookKind::Dispute { payment, .. } => ("dispute", payment.as_ref(), None),
-            WebhookKind::Other(_) => ("other", None, None),
-        };
-        Self { gateway, id: &event.id, kind, order: event.order_id, payment: payment.map(Reference::as_str), refund }
+/// Whether a saga could be told.
+enum Heard {
+    /// It has it. As it was before.
+    Told(Box<Run>),
+    /// It is over, with this end, where that is still known.
+    Over(Option<State>),
+}
+
+async fn tell(engine: &Engine, tx: &mut Tx, signal: Option<&PreparedSignal>) -> Result<Heard, NewsError> {
+    let Some(signal) = signal else { return Ok(Heard::Over(None)) };
+    Ok(match engine.signal_in_tx(tx, signal).await? {
+        Signalled::Kept { run, .. } => Heard::Told(Box::new(run)),
+        Signalled::Finished(run) => Heard::Over(Some(run.state)),
+    })
+}
+
+/// What was captured is stronger than whatever else is told late; another amount is news all the same.
+fn says_nothing_new(found: &Concerned, told: &ChargeNews) -> bool {
+    let same = match told.told {
+        Told::Captured { amount } => amount == found.charge.amount,
+        _ => true,
+    };
+    found.charge.is_captured() && same
+}
+
+/// The capture that nobody has reckoned with: by which name, and of how much.
+fn late_capture<'a>(found: &Concerned, told: &'a ChargeNews) -> Option<(&'a Reference, Money)> {
+    match (&told.told, &told.names.theirs) {
+        (Told::Captured { amount }, Some(reference)) if !found.charge.is_captured() => Some((reference, *amount)),
+        _ => None,
     }
+}
+
+/// The saga that it concerns is over: money that was taken all the same is given back by a saga of its own, but for
+/// one that a person has killed: there it is written down for a person.
+async fn too_late(
+    tx: &mut Tx,
+    found: &Concerned,
+    told: &ChargeNews,
+    state: Option<State>,
+    settling: Option<&Prepared>,
+) -> Result<Outcome, NewsError> {
+    let mismatch = matches!(told.told, Told::Captured { amount } if amount != found.charge.amount);
+    let Some((reference, amount)) = late_capture(found, told) else {
+        return Ok(if mismatch { Outcome::Unmatched(super::AMOUNT_MISMATCH) } else { Outcome::Known });
+    };
+    if mismatch {
+        return Ok(Outcome::Unmatched(super::AMOUNT_MISMATCH));
+    }
+    if state == Some(State::Killed) {
+        charges::record_capture(tx, &found.charge, reference, amount).await?;
+        return Ok(Outcome::Recorded);
+    }
+    let Some(settling) = settling else { return Ok(Outcome::Unmatched("late-capture")) };
+    start_in_tx(tx, settling).await?;
+    Ok(Outcome::Settling)
 }

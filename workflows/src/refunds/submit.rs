@@ -1,6 +1,6 @@
 //! The step that has the gateway pay back.
 
-use super::{refund_key, refund_signal};
+use super::{RefundEnd, RefundNews, refund_key, refund_signal};
 use crate::{
     gateways::{
         Gateway, IdempotencyKey, Reference, RefundFailure, RefundOutcome, RefundProbeOutcome, RefundRequest, Refunded,
@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// How long a gateway that works on a refund is left alone before it is asked again; its webhook comes sooner.
 const PENDING_SECS: i64 = 30;
+/// How long the webhook of a gateway that cannot be asked is waited for before the log says that it is missing.
+const WEBHOOK_SECS: i64 = 24 * 60 * 60;
 
 /// `refunds.submit`: pays a refund back, once.
 #[derive(Debug, Clone)]
@@ -117,9 +119,9 @@ impl ExternalAction for SubmitRefund {
 
     async fn run(&self, call: &Call, notebook: &dyn Notebook, _: &Value, input: SubmitInput) -> Answer<Submitted> {
         let refunding = Refunding::new(&self.gateways, call, notebook, &input)?;
-        if refunding.reference.is_some() {
-            // an earlier attempt was accepted
-            if let Some(done) = refunding.ask().await? {
+        if refunding.reference.is_some() || call.told(&refund_signal(input.refund_id)).next().is_some() {
+            // an earlier attempt was accepted, or the gateway has told of one
+            if let Some(done) = refunding.learn().await? {
                 return Ok(done);
             }
         }
@@ -134,7 +136,7 @@ impl Probe for ProbeRefund {
     type Output = Submitted;
 
     async fn probe(&self, call: &Call, notebook: &dyn Notebook, input: SubmitInput) -> Answer<Probed<Submitted>> {
-        match Refunding::new(&self.gateways, call, notebook, &input)?.ask().await {
+        match Refunding::new(&self.gateways, call, notebook, &input)?.learn().await {
             Ok(Some(done)) => Ok(Probed::Executed(done)),
             // the same key and content again is the same refund
             Ok(None) => Ok(Probed::NotExecuted),
@@ -191,7 +193,41 @@ impl<'a> Refunding<'a> {
         }
     }
 
-    /// What became of it; nothing when the same call may be made again.
+    /// What became of it, by asking, or where nobody can be asked by what was told; nothing when the same call may be
+    /// made again.
+    async fn learn(&self) -> Answer<Option<Submitted>> {
+        if self.gateway.capabilities().probes_refunds {
+            return self.ask().await;
+        }
+        match (self.told(), &self.reference) {
+            (Some(news), _) if news.state == RefundEnd::Succeeded => {
+                self.succeeded(Refunded { reference: news.reference, amount: news.amount }).map(Some)
+            }
+            (Some(news), _) if news.state == RefundEnd::Failed => {
+                let message = news.reason.unwrap_or_else(|| "the gateway has not said why".to_owned());
+                let failure = RefundFailure { reference: Some(news.reference), code: "refused".to_owned(), message };
+                Err(self.failed(failure).await?)
+            }
+            (Some(RefundNews { reference, .. }), None) => Err(self.wait(reference).await?),
+            (_, Some(reference)) => Err(self.wait(reference.clone()).await?),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The strongest news of this try at the gateway, under the gateway's name for it where that is known.
+    fn told(&self) -> Option<RefundNews> {
+        let is_ours = |news: &RefundNews| {
+            news.refund_id == self.input.refund_id
+                && news.gateway == self.input.gateway
+                && news.generation == self.input.generation
+                && self.reference.as_ref().is_none_or(|known| *known == news.reference)
+        };
+        let name = refund_signal(self.input.refund_id);
+        let told = self.call.told(&name).filter_map(|signal| RefundNews::deserialize(&signal.payload).ok());
+        told.filter(is_ours).max_by_key(|news| news.state)
+    }
+
+    /// Asks what became of it; nothing when the same call may be made again.
     async fn ask(&self) -> Answer<Option<Submitted>> {
         match self.gateway.probe_refund(&self.request, self.reference.as_ref()).await {
             RefundProbeOutcome::Succeeded(refunded) => self.succeeded(refunded).map(Some),
@@ -216,9 +252,18 @@ impl<'a> Refunding<'a> {
             let note = RefundNote::Pending { refund_id: self.input.refund_id, reference };
             self.notebook.note(value_of(&note)?).await?;
         }
+        let can_be_asked = self.gateway.capabilities().probes_refunds;
+        if self.call.wait_elapsed && !can_be_asked {
+            let (gateway, refund_id) = (self.gateway.name(), self.input.refund_id);
+            tracing::warn!(
+                gateway.name = gateway, refund.id = %refund_id,
+                "{gateway} has not told the end of refund {refund_id} for {WEBHOOK_SECS} seconds"
+            );
+        }
+        let patience_secs = if can_be_asked { PENDING_SECS } else { WEBHOOK_SECS };
         Ok(Halt::Wait(Wait {
             signal: Some(refund_signal(self.input.refund_id)),
-            until: Some(self.call.now + TimeDelta::seconds(PENDING_SECS)),
+            until: Some(self.call.now + TimeDelta::seconds(patience_secs)),
             reason: format!("{} to finish the refund", self.gateway.name()),
             ..Wait::default()
         }))

@@ -13,7 +13,11 @@ mod faults;
 mod history;
 #[path = "sagas/journals.rs"]
 mod journals;
+#[path = "sagas/news.rs"]
+mod news;
 #[path = "sagas/orders.rs"]
 mod orders;
+#[path = "sagas/postbox.rs"]
+mod postbox;
 #[path = "sagas/shop.rs"]
 mod shop;

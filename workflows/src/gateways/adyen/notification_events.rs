@@ -81,6 +81,7 @@ fn refund(item: &Item, state: RefundState) -> Result<WebhookKind, Doubt> {
         reference: psp(item)?,
         payment: Some(original(item)?),
         refund_id: references::named(&item.merchant_reference.0),
+        generation: references::generation(&item.merchant_reference.0),
         amount: money(item)?,
         state,
     })

@@ -2,7 +2,7 @@
 //! they say may be believed. Adyen takes at most 80 characters, and has `-` between several references in one.
 
 use crate::gateways::requests::{IdempotencyKey, Reference, RefundRequest};
-use crate::ids::OrderId;
+use crate::ids::{OrderId, RefundId};
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
 
@@ -28,6 +28,13 @@ pub(super) fn own_charge(reference: &str) -> Option<Reference> {
     let is_digest = digest.len() == 2 * DIGEST_BYTES && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_charge = is_digest && order.parse::<OrderId>().is_ok();
     is_charge.then(|| Reference::new(reference).ok()).flatten()
+}
+
+/// Which generation a refund's reference is of.
+pub(super) fn generation(reference: &str) -> Option<i32> {
+    let (refund, generation) = reference.rsplit_once('-')?;
+    named::<RefundId>(refund)?;
+    generation.parse().ok()
 }
 
 /// The id of this kind that a reference names.

@@ -86,6 +86,8 @@ fn refund<Id: FromStr>(object: &RefundObject) -> Result<(Option<Id>, WebhookKind
         reference: refunded.reference,
         payment: named(object.payment_intent.as_deref()),
         refund_id: ours(&object.metadata, "refund_id"),
+        // the first try does not say that it is the first
+        generation: ours(&object.metadata, "generation"),
         amount: refunded.amount,
         state,
     };

@@ -249,8 +249,8 @@ async fn a_buyer_who_must_act_and_does_not_is_not_charged() {
     assert_eq!(seen.status, OrderStatus::ActionRequired);
     assert!(seen.next_action.is_some());
     // somebody says that it is done; the gateway, which is asked, says that it is not
-    let reference = Reference::new(seen.payments[0].reference.clone().unwrap()).unwrap();
-    shop.engine.signal(placed.saga_id, &payment_signal(&reference), json!({}), "test").await.unwrap();
+    let key = IdempotencyKey::new(format!("{}:pay:primary", placed.saga_id)).unwrap();
+    shop.engine.signal(placed.saga_id, &payment_signal(&key), json!({}), "test").await.unwrap();
     let waits = |recorded: &&orchestrator::journal::Recorded| recorded.entry.kind() == "waits";
     while shop.view(placed.saga_id).await.journal.iter().filter(waits).count() < 2 {
         shop.turn().await;

@@ -1,6 +1,9 @@
 //! A venue that sells, with everything behind it.
 
-use super::faults::{Knobs, Place};
+use super::{
+    faults::{Knobs, Place},
+    postbox::Postbox,
+};
 use async_trait::async_trait;
 use orchestrator::{
     Claimed, Engine, EngineSettings, LOCAL_STEPS_MAX, Report, SagaId, Settled,
@@ -31,7 +34,7 @@ use workflows::{
     ids::{EventId, OrderId},
     invariants::violations,
     orders::{Order, OrderStatus, PaymentMethod, PlaceError, PlaceOrder, Placed, Placement, Places, find},
-    payments::{ConfiguredGateway, Gateways},
+    payments::{ConfiguredGateway, Gateways, Webhooks},
     projection::BookingProjection,
     registry::{Needs, registry},
     seat_cache::SeatCache,
@@ -41,11 +44,11 @@ use workflows::{
 };
 
 /// How long anything may take before a test calls it broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the gateway's answers are waited for.
 const GATEWAY_TIMEOUT_MS: u64 = 1_500;
 /// Fits every protocol: some take any text, some take hexadecimal digits.
-const SECRET: &str = "7c1f4a0de2b85936c04d7be1a9f2385e60d4c7b12e8fa5937d06b4e1c8f23a59";
+pub(super) const SECRET: &str = "7c1f4a0de2b85936c04d7be1a9f2385e60d4c7b12e8fa5937d06b4e1c8f23a59";
 pub(super) const VISA: &str = "pm_card_visa";
 pub(super) const PRICE: i64 = 4_500;
 
@@ -55,6 +58,7 @@ pub(super) struct Shop {
     pub(super) knobs: Knobs,
     pub(super) places: Places,
     pub(super) holds: Holds,
+    pub(super) webhooks: Webhooks,
     pub(super) event: EventId,
     pub(super) seats: Vec<String>,
     next_seat: AtomicUsize,
@@ -68,6 +72,8 @@ pub(super) struct Shop {
 struct Sandbox {
     running: Running,
     books: PathBuf,
+    /// Where its webhooks arrive.
+    postbox: Postbox,
 }
 
 impl Drop for Sandbox {
@@ -124,6 +130,13 @@ impl Shop {
         Self::on(settings, vec![gateway], vec![sandbox]).await
     }
 
+    /// With one gateway that speaks Adyen's protocol.
+    pub(super) async fn at_adyen() -> Self {
+        let sandbox = Sandbox::start(Protocol::Adyen).await;
+        let gateway = workflows::gateways::build(&sandbox.settings("primary", "adyen")).unwrap();
+        Self::on(BookingSettings::default(), vec![gateway], vec![sandbox]).await
+    }
+
     /// With a second gateway of this protocol.
     pub(super) async fn with_backup(protocol: &str) -> Self {
         let primary = Sandbox::start(Protocol::Stripe).await;
@@ -150,6 +163,7 @@ impl Shop {
         let event = events::create(&pool, &new_event()).await.unwrap().event_id;
         let seats = seat_map(&pool, event, None).await.unwrap().items.into_iter().map(|seat| seat.seat_id).collect();
         Self {
+            webhooks: Webhooks::new(engine.clone(), Arc::clone(&needs.gateways)),
             places: Places::new(engine.clone(), needs.settings.order_hold()),
             holds: Holds::new(pool.clone(), SeatCache::absent(), needs.settings.hold_ttl()),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -334,6 +348,11 @@ impl Shop {
         .unwrap();
     }
 
+    /// Where the primary's webhooks arrive.
+    pub(super) fn postbox(&self) -> &Postbox {
+        &self.sandboxes[0].postbox
+    }
+
     pub(super) async fn seat_status(&self, seat: &str) -> SeatStatus {
         let items = seat_map(&self.pool, self.event, None).await.unwrap().items;
         items.iter().find(|item| item.seat_id == seat).unwrap().status
@@ -431,8 +450,13 @@ impl Sandbox {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let books = std::env::temp_dir().join(format!("sagas-{}-{number}.jsonl", std::process::id()));
         drop(std::fs::remove_file(&books));
-        let settings = Settings::speaking(protocol, books.clone());
-        Self { running: Running::start(settings).await.unwrap(), books }
+        let postbox = Postbox::open().await;
+        let settings = Settings {
+            webhook_url: Some(postbox.url.clone()),
+            webhook_secret: SECRET.to_owned(),
+            ..Settings::speaking(protocol, books.clone())
+        };
+        Self { running: Running::start(settings).await.unwrap(), books, postbox }
     }
 
     fn settings(&self, name: &str, protocol: &str) -> GatewaySettings {

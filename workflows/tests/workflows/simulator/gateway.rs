@@ -9,7 +9,7 @@ use orchestrator::{
     store::simulated::{Fate, Luck, Process},
 };
 use reqwest::header::HeaderMap;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -24,8 +24,8 @@ use workflows::{
     },
     ids::OrderId,
     money::Money,
-    payments::payment_signal,
-    refunds::refund_signal,
+    payments::{PaymentNews, Told, payment_signal},
+    refunds::{RefundEnd, RefundNews},
 };
 
 /// The payment method of a buyer whose bank says no.
@@ -66,6 +66,7 @@ pub(super) struct ChargeRow {
     pub(super) saga: SagaId,
     pub(super) amount: Money,
     pub(super) state: State,
+    key: IdempotencyKey,
     reference: Reference,
     method: String,
 }
@@ -76,6 +77,13 @@ pub(super) struct RefundRow {
     pub(super) amount: Money,
     refund: RefundRequest,
     reference: Reference,
+}
+
+/// What a saga is told.
+pub(super) struct News {
+    pub(super) saga: SagaId,
+    pub(super) signal: String,
+    pub(super) payload: Value,
 }
 
 /// The gateway's own truth.
@@ -126,6 +134,7 @@ impl Books {
                 saga: request.saga_id,
                 amount: request.amount,
                 state: State::Made,
+                key: key.clone(),
                 reference: self.name("pi"),
                 method: request.payment_method.clone(),
             };
@@ -209,11 +218,32 @@ impl Shared {
     }
 
     /// What was asked for is done at last, and whom it concerns is told.
-    pub(super) fn settle(&self, charge: &ChargeRow, from: State) -> Option<(SagaId, String)> {
+    pub(super) fn settle(&self, charge: &ChargeRow, from: State) -> Option<News> {
         let mut books = self.books.lock().unwrap();
         let row = books.named(&charge.reference).filter(|row| row.state == from)?;
         row.state = State::Captured;
-        Some((row.saga, payment_signal(&row.reference)))
+        let news = PaymentNews {
+            event_id: format!("captured:{}", row.reference),
+            gateway: self.name.to_owned(),
+            key: row.key.clone(),
+            reference: Some(row.reference.clone()),
+            told: Told::Captured { amount: row.amount },
+        };
+        Some(News { saga: row.saga, signal: payment_signal(&row.key), payload: json!(news) })
+    }
+
+    fn tell_refund(&self, row: &RefundRow) {
+        let news = RefundNews {
+            event_id: format!("refunded:{}", row.reference),
+            gateway: self.name.to_owned(),
+            refund_id: row.refund.refund_id,
+            generation: i32::try_from(row.refund.generation).unwrap(),
+            reference: row.reference.clone(),
+            amount: row.amount,
+            state: RefundEnd::Succeeded,
+            reason: None,
+        };
+        self.post.tell_refund(row.refund.refund_id, json!(news));
     }
 }
 
@@ -387,7 +417,7 @@ impl Gateway for SimulatedGateway {
             let row = books.refunds.entry(key.as_str().to_owned()).or_insert(row).clone();
             let refunded = Refunded { reference: row.reference.clone(), amount: row.amount };
             if fresh && !shared.prepares {
-                shared.post.tell_refund(row.refund.refund_id, refund_signal(row.refund.refund_id));
+                shared.tell_refund(&row);
                 return RefundOutcome::Pending(refunded);
             }
             RefundOutcome::Succeeded(refunded)

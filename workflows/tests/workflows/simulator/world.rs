@@ -2,12 +2,12 @@
 
 use super::{
     actions::{Payments, Store, registry},
-    gateway::{ChargeRow, Faults, Shared as GatewayBooks, SimulatedGateway, State},
+    gateway::{ChargeRow, Faults, News, Shared as GatewayBooks, SimulatedGateway, State},
     rare::Rare,
 };
 use async_trait::async_trait;
 use orchestrator::{
-    Engine, EngineSettings, SagaId, Settled,
+    Engine, EngineSettings, Settled,
     acts::ActError,
     definition::Definition,
     outbox::Deliver,
@@ -16,7 +16,7 @@ use orchestrator::{
         simulated::{Fate, Luck, Process, Trouble},
     },
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
@@ -29,6 +29,7 @@ use workflows::{
     definitions::DOCUMENTS,
     ids::RefundId,
     payments::{ConfiguredGateway, Gateways},
+    refunds::refund_signal,
 };
 
 /// How long a claim holds.
@@ -41,7 +42,7 @@ pub(super) enum Letter {
     /// A charge that was challenged or is worked on is taken.
     Settle(ChargeRow, State, Duration),
     /// A refund is through.
-    Refunded(RefundId, String),
+    Refunded(RefundId, Value),
 }
 
 /// Where the gateway leaves letters.
@@ -53,8 +54,8 @@ impl Post {
         drop(self.0.send(Letter::Settle(charge, from, after)));
     }
 
-    pub(super) fn tell_refund(&self, refund: RefundId, signal: String) {
-        drop(self.0.send(Letter::Refunded(refund, signal)));
+    pub(super) fn tell_refund(&self, refund: RefundId, news: Value) {
+        drop(self.0.send(Letter::Refunded(refund, news)));
     }
 }
 
@@ -206,25 +207,25 @@ impl World {
                         sleep(after).await;
                         this.gateway.settle(&charge, from)
                     }
-                    Letter::Refunded(refund, signal) => {
+                    Letter::Refunded(refund, payload) => {
                         sleep(this.luck.time(Duration::from_secs(3))).await;
                         let saga = this.store.committed().business.refunds.get(&refund).map(|refund| refund.saga);
-                        saga.map(|saga| (saga, signal))
+                        saga.map(|saga| News { saga, signal: refund_signal(refund), payload })
                     }
                 };
-                let Some((saga, signal)) = told else { return };
+                let Some(news) = told else { return };
                 let copies = 1 + u32::from(this.luck.strikes(200));
                 for _ in 0..copies {
                     sleep(this.luck.time(Duration::from_secs(10))).await;
-                    this.tell(saga, &signal).await;
+                    this.tell(&news).await;
                 }
             });
         }
     }
 
-    async fn tell(&self, saga: SagaId, signal: &str) {
+    async fn tell(&self, news: &News) {
         loop {
-            match self.api.signal(saga, signal, json!({}), "gateway").await {
+            match self.api.signal(news.saga, &news.signal, news.payload.clone(), "gateway").await {
                 Ok(_) | Err(ActError::NotFound | ActError::NotAllowed(_)) => return,
                 Err(_) => sleep(Duration::from_secs(1)).await,
             }

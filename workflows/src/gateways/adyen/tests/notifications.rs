@@ -152,10 +152,11 @@ fn refunds_and_disputes_name_their_payment() {
         item["merchantReference"] = json!(reference);
         item
     };
-    let refund = |state, refund_id| WebhookKind::Refund {
+    let refund = |state, refund_id, generation| WebhookKind::Refund {
         reference: Reference::new("C3VJ2Z5Q7H8N9T65").unwrap(),
         payment: Some(psp()),
         refund_id,
+        generation,
         amount: eur(1500),
         state,
     };
@@ -168,12 +169,12 @@ fn refunds_and_disputes_name_their_payment() {
     ] {
         let item = with_reference(item(event, success), format!("{ORDER}-{REFUND}-2"));
         let [told] = receive(&batch([signed(item, KEY)])).unwrap().try_into().unwrap();
-        assert_eq!((told.order_id, told.kind), (Some(ORDER.parse().unwrap()), refund(state, refund_id)));
+        assert_eq!((told.order_id, told.kind), (Some(ORDER.parse().unwrap()), refund(state, refund_id, Some(2))));
     }
     let mut reversal = item("CANCEL_OR_REFUND", "true");
     assert_eq!(kind_of(reversal.clone()), WebhookKind::Other("CANCEL_OR_REFUND".into()));
     reversal["additionalData"]["modification.action"] = json!("refund");
-    assert_eq!(kind_of(reversal.clone()), refund(RefundState::Succeeded, None));
+    assert_eq!(kind_of(reversal.clone()), refund(RefundState::Succeeded, None, None));
     reversal["additionalData"]["modification.action"] = json!("cancel");
     assert_eq!(kind_of(reversal), WebhookKind::PaymentVoided { reference: psp() });
     for event in ["NOTIFICATION_OF_CHARGEBACK", "CHARGEBACK", "CHARGEBACK_REVERSED", "SECOND_CHARGEBACK"] {

@@ -52,6 +52,7 @@ fn refunds_and_disputes_name_their_payment() {
         reference: Reference::new("re_1").unwrap(),
         payment: Some(pi()),
         refund_id: Some(REFUND.parse().unwrap()),
+        generation: None,
         amount: eur(1500),
         state: RefundState::Failed("lost_or_stolen_card".into()),
     };

@@ -1,0 +1,239 @@
+//! Which charge a webhook is about, and which saga is to know.
+
+use super::{NewsError, settle::settle_key};
+use crate::{
+    gateways::{Gateway, IdempotencyKey, Reference},
+    ids::{OrderId, PaymentId},
+    money::{Money, currency_from_code},
+    orders::impossible,
+    payments::{Gateways, Told},
+};
+use orchestrator::{CHILD_OWNER, ids::SagaId, started_with};
+use sqlx::PgConnection;
+
+/// By what a webhook names a charge.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    /// The gateway's name for it.
+    pub(super) theirs: Option<Reference>,
+    /// Our own name for it, given back.
+    pub(super) ours: Option<Reference>,
+    /// Whoever signed it vouches for the order: a charge of another one is not meant, and of this one the only open
+    /// one whose name at the gateway is not known yet.
+    pub(super) of_order: Option<OrderId>,
+}
+
+/// What a webhook says of a charge.
+#[derive(Debug, Clone)]
+pub(super) struct ChargeNews {
+    pub(super) names: Names,
+    pub(super) told: Told,
+}
+
+/// A charge as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ChargeRow {
+    pub(super) payment_id: PaymentId,
+    pub(super) order_id: OrderId,
+    /// The saga that made it.
+    pub(super) saga_id: SagaId,
+    pub(super) key: IdempotencyKey,
+    pub(super) reference: Option<Reference>,
+    pub(super) status: String,
+    /// What was to be charged; once it was captured, what was.
+    pub(super) amount: Money,
+}
+
+impl ChargeRow {
+    /// Money was taken; that is stronger than anything that a late webhook says.
+    pub(super) fn is_captured(&self) -> bool {
+        matches!(self.status.as_str(), "captured" | "refunded")
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.status.as_str(), "pending" | "inDoubt")
+    }
+}
+
+impl Names {
+    /// All that a charge may be known by.
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.theirs.iter().chain(&self.ours).map(|reference| reference.as_str().to_owned()).collect()
+    }
+
+    /// The one that is meant, of charges at one gateway that may be. `own_name` is what the gateway gives back for one.
+    fn choose(&self, charges: Vec<ChargeRow>, own_name: impl Fn(&ChargeRow) -> Option<Reference>) -> Option<ChargeRow> {
+        let may_be = |charge: &ChargeRow| self.of_order.is_none_or(|order| charge.order_id == order);
+        let charges: Vec<_> = charges.into_iter().filter(may_be).collect();
+        let by = |name: &Option<Reference>| {
+            name.as_ref().and_then(|name| {
+                charges
+                    .iter()
+                    .find(|charge| charge.reference.as_ref() == Some(name) || own_name(charge).as_ref() == Some(name))
+            })
+        };
+        if let Some(named) = by(&self.theirs).or_else(|| by(&self.ours)) {
+            return Some(named.clone());
+        }
+        let is_unnamed = |charge: &&ChargeRow| {
+            charge.is_open() && (charge.reference.is_none() || charge.reference == own_name(charge))
+        };
+        let mut unnamed = charges.iter().filter(is_unnamed);
+        match (self.of_order, unnamed.next(), unnamed.next()) {
+            (Some(_), Some(only), None) => Some(only.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// The charge with the saga that is to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Concerned {
+    pub(super) charge: ChargeRow,
+    pub(super) saga_id: SagaId,
+}
+
+/// Finds the charge that a webhook of `gateway` is about, and its saga.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    gateways: &Gateways,
+    gateway: &str,
+    names: &Names,
+    order: Option<OrderId>,
+) -> Result<Option<Concerned>, NewsError> {
+    let charges = candidates(connection, gateway, names, order).await?;
+    let speaks = gateways.get(gateway).map(|configured| configured.gateway.as_ref());
+    let own_name =
+        |charge: &ChargeRow| speaks.and_then(|one: &dyn Gateway| one.own_reference(charge.order_id, &charge.key));
+    let Some(charge) = names.choose(charges, own_name) else { return Ok(None) };
+    let saga_id = looked_after_by(connection, gateway, &charge).await?.unwrap_or(charge.saga_id);
+    Ok(Some(Concerned { charge, saga_id }))
+}
+
+/// The saga that settles a charge that its order has left behind.
+async fn looked_after_by(
+    connection: &mut PgConnection,
+    gateway: &str,
+    charge: &ChargeRow,
+) -> Result<Option<SagaId>, sqlx::Error> {
+    started_with(connection, CHILD_OWNER, &settle_key(gateway, &charge.key)).await
+}
+
+/// Charges at `gateway` that have one of the names, and those of the order.
+async fn candidates(
+    connection: &mut PgConnection,
+    gateway: &str,
+    names: &Names,
+    order: Option<OrderId>,
+) -> Result<Vec<ChargeRow>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select payment_id, order_id, saga_id, key, reference, status, currency,
+                  case when captured_minor > 0 then captured_minor else amount_minor end as "amount_minor!"
+           from booking.payments
+           where gateway = $1 and (reference = any($2) or order_id = $3)
+           order by payment_id"#,
+        gateway,
+        &names.texts(),
+        order.map(|order| order.0)
+    )
+    .fetch_all(connection)
+    .await?;
+    let read = rows.into_iter().map(|row| {
+        let payment_id = PaymentId(row.payment_id);
+        let wrong = |column, error: String| impossible("booking.payments", column, payment_id, error);
+        let currency = currency_from_code(&row.currency).map_err(|error| wrong("currency", error.to_string()))?;
+        let reference = row.reference.map(Reference::new).transpose();
+        Ok(ChargeRow {
+            payment_id,
+            order_id: OrderId(row.order_id),
+            saga_id: SagaId(row.saga_id),
+            key: IdempotencyKey::new(row.key).map_err(|error| wrong("key", error.to_string()))?,
+            reference: reference.map_err(|error| wrong("reference", error.to_string()))?,
+            status: row.status,
+            amount: Money::new(row.amount_minor, currency),
+        })
+    });
+    read.collect()
+}
+
+/// Writes down that money was taken, for a person to see: nobody acts on it any more. What was captured or refunded
+/// before stays.
+pub(super) async fn record_capture(
+    tx: &mut PgConnection,
+    charge: &ChargeRow,
+    reference: &Reference,
+    amount: Money,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update booking.payments
+         set status = 'captured', captured_minor = $2, currency = $3, reference = $4, updated_at = now()
+         where payment_id = $1 and status not in ('captured', 'refunded')",
+        charge.payment_id.0,
+        amount.amount_minor,
+        amount.currency.code(),
+        reference.as_str()
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::notes::tests::{eur, key, reference};
+    use orchestrator::ids::Uuid;
+
+    fn charge(number: u128, name: Option<&str>, status: &str) -> ChargeRow {
+        ChargeRow {
+            payment_id: PaymentId(Uuid::from_u128(number)),
+            order_id: OrderId(Uuid::from_u128(7)),
+            saga_id: SagaId(Uuid::from_u128(1)),
+            key: key(&format!("key-{number}")),
+            reference: name.map(reference),
+            status: status.to_owned(),
+            amount: eur(100),
+        }
+    }
+
+    fn own_name(charge: &ChargeRow) -> Option<Reference> {
+        Some(reference(&format!("own-{}", charge.key)))
+    }
+
+    fn chosen(names: &Names, charges: &[ChargeRow]) -> Option<u128> {
+        names.choose(charges.to_vec(), own_name).map(|charge| charge.payment_id.0.as_u128())
+    }
+
+    #[test]
+    fn a_charge_is_found_by_either_name() {
+        let charges =
+            [charge(1, Some("psp-1"), "voided"), charge(2, None, "pending"), charge(3, Some("own-key-3"), "pending")];
+        let by = |theirs: &str, ours: &str| Names {
+            theirs: Reference::new(theirs).ok(),
+            ours: Reference::new(ours).ok(),
+            of_order: None,
+        };
+        assert_eq!(chosen(&by("psp-1", ""), &charges), Some(1));
+        assert_eq!(chosen(&by("", "own-key-1"), &charges), Some(1), "although theirs has taken its place");
+        assert_eq!(chosen(&by("psp-2", "own-key-2"), &charges), Some(2));
+        assert_eq!(chosen(&by("psp-3", "own-key-3"), &charges), Some(3));
+        assert_eq!(chosen(&by("psp-9", "own-key-9"), &charges), None);
+        assert_eq!(chosen(&by("", ""), &charges), None);
+    }
+
+    #[test]
+    fn who_vouches_for_the_order_means_its_only_open_charge() {
+        let of = |order: u128, theirs: &str| Names {
+            theirs: Some(reference(theirs)),
+            ours: None,
+            of_order: Some(OrderId(Uuid::from_u128(order))),
+        };
+        let ended = charge(1, Some("psp-1"), "voided");
+        assert_eq!(chosen(&of(7, "psp-2"), &[ended.clone(), charge(2, None, "pending")]), Some(2));
+        assert_eq!(chosen(&of(7, "psp-2"), &[charge(2, Some("own-key-2"), "inDoubt")]), Some(2));
+        assert_eq!(chosen(&of(7, "psp-2"), &[charge(2, Some("psp-1"), "pending")]), None, "it has another name");
+        assert_eq!(chosen(&of(7, "psp-2"), &[charge(2, None, "pending"), charge(3, None, "pending")]), None);
+        assert_eq!(chosen(&of(7, "psp-2"), &[charge(2, None, "declined")]), None, "it has ended");
+        assert_eq!(chosen(&of(8, "psp-1"), &[ended]), None, "it is another order's");
+    }
+}

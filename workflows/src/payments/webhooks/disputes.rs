@@ -1,0 +1,53 @@
+//! Disputes: written down as their newest news says. No ticket is voided for one.
+
+use super::{News, charges::Names, inbox::Outcome};
+use crate::{gateways::Reference, money::Money};
+use sqlx::PgConnection;
+
+/// What a webhook says of a dispute.
+#[derive(Debug, Clone)]
+pub(super) struct DisputeNews {
+    pub(super) reference: Reference,
+    pub(super) names: Names,
+    pub(super) amount: Money,
+    pub(super) status: String,
+}
+
+/// Writes it down, unless what is written is newer.
+pub(super) async fn record(tx: &mut PgConnection, news: &News, dispute: &DisputeNews) -> Result<Outcome, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"with charge as (
+               select payment_id, order_id from booking.payments
+               where gateway = $1 and reference = any($4) order by payment_id limit 1
+           ), told as (
+               insert into booking.disputes (gateway, reference, payment_reference, payment_id, order_id, amount_minor,
+                                             currency, status, occurred_at)
+               select $1, $2, $3, (select payment_id from charge), coalesce((select order_id from charge), $5), $6, $7,
+                      $8, $9
+               on conflict (gateway, reference) do update
+                   set status = excluded.status, amount_minor = excluded.amount_minor, currency = excluded.currency,
+                       occurred_at = excluded.occurred_at, updated_at = now(),
+                       payment_id = coalesce(disputes.payment_id, excluded.payment_id),
+                       order_id = coalesce(disputes.order_id, excluded.order_id)
+                   where disputes.occurred_at < excluded.occurred_at
+               returning xmax = 0 as is_new
+           )
+           select (select is_new from told) as is_new, exists (select from charge) as "is_ours!""#,
+        news.gateway,
+        dispute.reference.as_str(),
+        dispute.names.theirs.as_ref().map(Reference::as_str),
+        &dispute.names.texts(),
+        news.order.map(|order| order.0),
+        dispute.amount.amount_minor,
+        dispute.amount.currency.code(),
+        dispute.status,
+        news.occurred_at
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(match row.is_new {
+        None => Outcome::Known,
+        Some(_) if !row.is_ours => Outcome::Unmatched("unknown-charge"),
+        Some(_) => Outcome::Recorded,
+    })
+}

@@ -1,0 +1,96 @@
+//! Which refund a webhook is about.
+
+use super::{News, charges::Names};
+use crate::{
+    gateways::{Reference, RefundState},
+    ids::RefundId,
+    money::Money,
+    refunds::{RefundEnd, RefundNews, Submitted},
+};
+use orchestrator::{ids::SagaId, run::Run};
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+/// How a refund is found that has none of the names: only where it is the only one.
+const SOLE_OF_CHARGE: i32 = 3;
+
+/// What a webhook says of a refund.
+#[derive(Debug, Clone)]
+pub(super) struct RefundTold {
+    pub(super) reference: Reference,
+    /// The charge that it refunds.
+    pub(super) names: Names,
+    /// Our own id of it, and of which try at the gateway, where the gateway gives them back.
+    pub(super) refund_id: Option<RefundId>,
+    pub(super) generation: Option<i32>,
+    pub(super) amount: Money,
+    pub(super) state: RefundState,
+}
+
+/// A refund as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RefundRow {
+    pub(super) refund_id: RefundId,
+    pub(super) saga_id: SagaId,
+    pub(super) generation: i32,
+    pub(super) state: String,
+}
+
+impl RefundTold {
+    /// For the saga of the refund.
+    pub(super) fn news(&self, news: &News, refund: &RefundRow) -> RefundNews {
+        let (state, reason) = RefundEnd::of(&self.state);
+        RefundNews {
+            event_id: news.id.clone(),
+            gateway: news.gateway.clone(),
+            refund_id: refund.refund_id,
+            generation: self.generation.unwrap_or(refund.generation),
+            reference: self.reference.clone(),
+            amount: self.amount,
+            state,
+            reason,
+        }
+    }
+}
+
+/// Whether the saga of this refund counts on its success: what fails after that is a matter of the books.
+pub(super) fn has_succeeded(run: &Run, refund: RefundId) -> bool {
+    let is_done = |output| Submitted::deserialize(output).is_ok_and(|done| done.refund_id == refund);
+    run.outputs().into_values().any(is_done)
+}
+
+/// Finds the refund at `gateway`: by our id, by the gateway's name for it, or as the only one of the charge that is on
+/// its way and whose name is not known yet (a gateway may give back the charge's name instead of the refund's, before
+/// its answer has told us its own).
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    gateway: &str,
+    told: &RefundTold,
+) -> Result<Option<RefundRow>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select refund_id, saga_id, generation, state, rank as "rank!" from (
+               select r.refund_id, r.saga_id, r.generation, r.state, case
+                   when r.refund_id = $2 then 1
+                   when r.reference = $3 then 2
+                   when $2::uuid is null and r.reference is null and r.state in ('submitted', 'inDoubt') then 3
+               end as rank
+               from booking.refunds r join booking.payments p on p.payment_id = r.payment_id
+               where p.gateway = $1 and (r.refund_id = $2 or r.reference = $3 or p.reference = any($4))
+           ) found where rank is not null order by rank, refund_id limit 2"#,
+        gateway,
+        told.refund_id.map(|refund| refund.0),
+        told.reference.as_str(),
+        &told.names.texts()
+    )
+    .fetch_all(connection)
+    .await?;
+    let Some(first) = rows.first().filter(|first| first.rank < SOLE_OF_CHARGE || rows.len() == 1) else {
+        return Ok(None);
+    };
+    Ok(Some(RefundRow {
+        refund_id: RefundId(first.refund_id),
+        saga_id: SagaId(first.saga_id),
+        generation: first.generation,
+        state: first.state.clone(),
+    }))
+}

@@ -1,0 +1,310 @@
+//! What gateways tell of their own accord, and what becomes of it.
+
+use super::{
+    faults::Place,
+    postbox::Letter,
+    shop::{Death, PATIENCE, PRICE, SECRET, Shop, VISA, anybody},
+};
+use chrono::{DateTime, Utc};
+use orchestrator::{
+    SagaId,
+    action::Lane,
+    acts::{Act, ActRequest},
+    journal::Entry,
+};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
+use workflows::{
+    gateways::signature::sign,
+    ids::OrderId,
+    orders::{CancelOrder, OrderStatus, Placement, cancel},
+    payments::{CaptureNews, CaptureStatus, NewsError, Webhooks},
+};
+
+fn now() -> DateTime<Utc> {
+    SystemTime::now().into()
+}
+
+impl Shop {
+    /// Takes a letter as the API would.
+    async fn receive(&self, letter: &Letter) -> Result<(), NewsError> {
+        let now = std::time::SystemTime::now().into();
+        self.webhooks.gateway_news("primary", &letter.headers, &letter.body, now).await
+    }
+
+    /// The primary's next letter that says this; those before it are taken.
+    async fn letter(&self, text: &str) -> Letter {
+        loop {
+            let letter = tokio::time::timeout(PATIENCE, self.postbox().next()).await;
+            let letter = letter.expect("it never came");
+            if letter.says(text) {
+                return letter;
+            }
+            self.receive(&letter).await.unwrap();
+        }
+    }
+
+    /// What became of webhooks: `kind outcome reason`, oldest first.
+    async fn inbox(&self) -> Vec<String> {
+        let rows: Vec<(String, Option<String>, Option<String>)> =
+            sqlx::query_as("select kind, outcome, reason from booking.webhook_inbox order by received_at")
+                .fetch_all(&self.pool)
+                .await
+                .unwrap();
+        let line = |(kind, outcome, reason): (String, Option<String>, Option<String>)| {
+            [Some(kind), outcome, reason].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        };
+        rows.into_iter().map(line).collect()
+    }
+
+    /// How many signals a saga has received.
+    async fn signals(&self, saga: SagaId) -> usize {
+        let journal = self.view(saga).await.journal;
+        journal.iter().filter(|recorded| matches!(recorded.entry, Entry::Signalled { .. })).count()
+    }
+}
+
+async fn cancelled(shop: &Shop, order: OrderId) -> SagaId {
+    let request =
+        CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, idempotency_key: None, address: None };
+    cancel(&shop.engine, &anybody(), request).await.unwrap().cancellation().saga_id
+}
+
+/// One event of Stripe's, rightly signed.
+async fn stripe_event(shop: &Shop, id: &str, kind: &str, created: i64, object: Value) {
+    let body = json!({"id": id, "object": "event", "type": kind, "created": created, "data": {"object": object}});
+    let body = body.to_string();
+    let mut headers = reqwest::header::HeaderMap::new();
+    let signed = sign(body.as_bytes(), &SecretString::from(SECRET), now());
+    headers.insert("stripe-signature", signed.parse().unwrap());
+    shop.webhooks.gateway_news("primary", &headers, body.as_bytes(), now()).await.unwrap();
+}
+
+fn succeeded(reference: &str, amount: i64) -> Value {
+    json!({"id": reference, "object": "payment_intent", "status": "succeeded", "amount": amount,
+           "amount_received": amount, "currency": "gbp", "metadata": {}})
+}
+
+async fn capture(shop: &Shop, order: OrderId, reference: &str, amount: i64, event: &str) {
+    let news = CaptureNews {
+        gateway: "primary".to_owned(),
+        reference: reference.to_owned(),
+        status: CaptureStatus::Captured,
+        amount,
+        event_id: event.to_owned(),
+    };
+    let signed = sign(b"{}", &SecretString::from(SECRET), now());
+    shop.webhooks.capture_news(order, &news, &signed, b"{}", now()).await.unwrap();
+}
+
+/// An order whose charge the gateway still works on, with the gateway's name for it.
+async fn processing(shop: &Shop) -> (Placement, String) {
+    shop.gateway_fault(json!({"fault": "async", "operation": "charge", "delayMs": 600_000})).await;
+    let placed = shop.order(VISA).await;
+    shop.run_until(placed.saga_id, "waiting").await;
+    let reference = shop.see(placed.order_id).await.payments[0].reference.clone().unwrap();
+    (placed, reference.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_copies_through_two_processes_are_one_signal() {
+    let shop = Shop::open().await;
+    let (placed, reference) = processing(&shop).await;
+    let other = Webhooks::clone(&shop.webhooks);
+    let body = json!({"id": "evt_5", "object": "event", "type": "payment_intent.succeeded", "created": 1,
+                      "data": {"object": succeeded(&reference, PRICE)}})
+    .to_string();
+    let mut headers = reqwest::header::HeaderMap::new();
+    let signed = sign(body.as_bytes(), &SecretString::from(SECRET), now());
+    headers.insert("stripe-signature", signed.parse().unwrap());
+    let copies = (0..5).map(|copy| {
+        let through = if copy % 2 == 0 { &shop.webhooks } else { &other };
+        through.gateway_news("primary", &headers, body.as_bytes(), now())
+    });
+    for answer in futures::future::join_all(copies).await {
+        answer.unwrap();
+    }
+    assert_eq!(shop.signals(placed.saga_id).await, 1);
+    assert_eq!(shop.inbox().await, ["paymentCaptured told"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hangs_up_leaves_all_or_nothing() {
+    let shop = Shop::open().await;
+    let (placed, reference) = processing(&shop).await;
+    for round in 0..30_u64 {
+        let event = format!("evt_{round}");
+        let telling = stripe_event(&shop, &event, "payment_intent.processing", 1, succeeded(&reference, PRICE));
+        drop(tokio::time::timeout(Duration::from_micros(200 * round), telling).await);
+    }
+    // what went on is over when each is taken again
+    for round in 0..30 {
+        let event = format!("evt_{round}");
+        stripe_event(&shop, &event, "payment_intent.processing", 1, succeeded(&reference, PRICE)).await;
+    }
+    assert_eq!(shop.inbox().await.len(), 30);
+    assert_eq!(shop.signals(placed.saga_id).await, 30);
+    assert_eq!(shop.engine.violations().await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_that_overtakes_the_answer_is_in_the_journal_before_it() {
+    let shop = Shop::at_adyen().await;
+    let placed = shop.order(VISA).await;
+    let pay = Place { definition: "book-tickets".to_owned(), step: "pay".to_owned(), lane: Lane::Forward };
+    // the call is made, and its answer is not written down
+    let zombie = shop.run_and_die(placed.saga_id, &pay, Death::BeforeRecord).await;
+    let letter = shop.letter("AUTHORISATION").await;
+    shop.receive(&letter).await.unwrap();
+    assert_eq!(shop.signals(placed.saga_id).await, 1);
+    assert_eq!(shop.inbox().await, ["paymentCaptured told"]);
+    shop.run_until(placed.saga_id, "completed").await;
+    shop.wake(zombie).await;
+    assert_eq!(shop.charges(placed.order_id).await.len(), 1);
+    shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_wakes_nobody() {
+    let shop = Shop::open().await;
+    let placed = shop.confirmed().await;
+    let reference = shop.see(placed.order_id).await.payments[0].reference.clone().unwrap().to_string();
+    let seq = shop.view(placed.saga_id).await.run.seq;
+    stripe_event(&shop, "e1", "payment_intent.succeeded", 1, succeeded(&reference, PRICE)).await;
+    // out of order: what is captured is not processing any more
+    stripe_event(&shop, "e2", "payment_intent.processing", 2, succeeded(&reference, PRICE)).await;
+    stripe_event(&shop, "e3", "payment_intent.canceled", 3, succeeded(&reference, PRICE)).await;
+    capture(&shop, placed.order_id, &reference, PRICE, "e4").await;
+    let known = ["paymentCaptured known", "paymentProcessing known", "paymentVoided known", "paymentCaptured known"];
+    assert_eq!(shop.inbox().await, known);
+    assert_eq!(shop.view(placed.saga_id).await.run.seq, seq);
+    // another amount after the end is a person's matter
+    stripe_event(&shop, "e5", "payment_intent.succeeded", 1, succeeded(&reference, PRICE + 1)).await;
+    assert_eq!(shop.inbox().await[4], "paymentCaptured unmatched amount-mismatch");
+    shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_of_what_is_unknown_here_is_kept() {
+    let shop = Shop::open().await;
+    stripe_event(&shop, "e1", "payment_intent.succeeded", 1, succeeded("pi_nobody", 100)).await;
+    let refund = json!({"id": "re_1", "object": "refund", "status": "succeeded", "amount": 5, "currency": "gbp",
+                        "payment_intent": "pi_nobody", "metadata": {}});
+    stripe_event(&shop, "e2", "refund.updated", 1, refund).await;
+    stripe_event(&shop, "e3", "invoice.paid", 1, json!({})).await;
+    let kept = ["paymentCaptured unmatched unknown-charge", "refund unmatched unknown-refund", "other ignored"];
+    assert_eq!(shop.inbox().await, kept);
+    let detail: Value = sqlx::query_scalar("select detail from booking.webhook_inbox where webhook_id = 'e1'")
+        .fetch_one(&shop.pool)
+        .await
+        .unwrap();
+    assert_eq!(detail["amount"], json!({"amount": 100, "currency": "GBP"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_of_a_killed_order_is_written_down_and_not_given_back() {
+    let shop = Shop::open().await;
+    let (placed, reference) = processing(&shop).await;
+    let act = ActRequest {
+        saga_id: placed.saga_id,
+        act: Act::Kill,
+        reason: "a test".to_owned(),
+        seq: shop.view(placed.saga_id).await.run.seq,
+        by: "olga".to_owned(),
+        address: None,
+    };
+    shop.engine.act(act).await.unwrap();
+    stripe_event(&shop, "e1", "payment_intent.succeeded", 1, succeeded(&reference, PRICE)).await;
+    assert_eq!(shop.inbox().await, ["paymentCaptured recorded"]);
+    let seen = shop.see(placed.order_id).await;
+    assert_eq!((seen.payments[0].status.as_str(), seen.refunds.len()), ("captured", 0));
+    // and nothing takes that back
+    stripe_event(&shop, "e2", "payment_intent.canceled", 2, succeeded(&reference, PRICE)).await;
+    assert_eq!(shop.see(placed.order_id).await.payments[0].status, "captured");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispute_is_written_down_as_its_newest_news_says() {
+    let shop = Shop::open().await;
+    let placed = shop.confirmed().await;
+    let charge = shop.see(placed.order_id).await.payments[0].reference.clone().unwrap().to_string();
+    let dispute = |status: &str| {
+        json!({"id": "dp_1", "object": "dispute", "amount": PRICE, "currency": "gbp", "status": status,
+               "payment_intent": charge})
+    };
+    stripe_event(&shop, "e1", "charge.dispute.created", 10, dispute("needs_response")).await;
+    stripe_event(&shop, "e3", "charge.dispute.closed", 30, dispute("lost")).await;
+    stripe_event(&shop, "e2", "charge.dispute.updated", 20, dispute("under_review")).await;
+    let (status, order): (String, orchestrator::ids::Uuid) =
+        sqlx::query_as("select status, order_id from booking.disputes").fetch_one(&shop.pool).await.unwrap();
+    assert_eq!((status.as_str(), order), ("lost", placed.order_id.0));
+    assert_eq!(shop.inbox().await, ["dispute recorded", "dispute recorded", "dispute known"]);
+    shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_ends_when_the_webhook_says_so() {
+    let shop = Shop::at_adyen().await;
+    let placed = shop.confirmed().await;
+    let saga = cancelled(&shop, placed.order_id).await;
+    shop.run_until(saga, "waiting").await;
+    assert_eq!(shop.see(placed.order_id).await.refunds[0].state, "pending");
+    let letter = shop.letter("\"REFUND\",\"eventDate").await;
+    shop.receive(&letter).await.unwrap();
+    shop.receive(&letter).await.unwrap();
+    shop.run_until(saga, "completed").await;
+    shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
+    assert_eq!(shop.see(placed.order_id).await.refunds[0].state, "succeeded");
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_whose_answer_is_lost_is_asked_for_again_by_the_same_key() {
+    let shop = Shop::at_adyen().await;
+    let placed = shop.confirmed().await;
+    shop.gateway_fault(json!({"fault": "timeout_after", "operation": "refund", "count": 1})).await;
+    let saga = cancelled(&shop, placed.order_id).await;
+    let run = shop.run_until(saga, "completed");
+    let tell = async {
+        let letter = shop.letter("\"REFUND\",\"eventDate").await;
+        shop.receive(&letter).await.unwrap();
+    };
+    tokio::join!(run, tell);
+    shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_is_refused_is_for_a_person() {
+    let shop = Shop::at_adyen().await;
+    let placed = shop.confirmed().await;
+    shop.gateway_fault(json!({"fault": "decline", "operation": "refund", "count": 1})).await;
+    let saga = cancelled(&shop, placed.order_id).await;
+    shop.run_until(saga, "waiting").await;
+    let letter = shop.letter("\"REFUND\",\"eventDate").await;
+    shop.receive(&letter).await.unwrap();
+    let view = shop.run_until(saga, "stuck").await;
+    assert_eq!(view.run.stuck.unwrap().failure.code, "refund-failed:refused");
+    let seen = shop.see(placed.order_id).await;
+    assert_eq!((seen.status, seen.refunds[0].state.as_str()), (OrderStatus::Attention, "failed"));
+    assert_eq!(shop.kept(placed.order_id).await, PRICE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_fails_after_its_success_is_kept_for_the_books() {
+    let shop = Shop::at_adyen().await;
+    let placed = shop.confirmed().await;
+    shop.gateway_fault(json!({"fault": "refund_fails_later", "operation": "refund", "count": 1})).await;
+    let saga = cancelled(&shop, placed.order_id).await;
+    shop.run_until(saga, "waiting").await;
+    let letter = shop.letter("\"REFUND\",\"eventDate").await;
+    shop.receive(&letter).await.unwrap();
+    shop.run_until(saga, "completed").await;
+    let letter = shop.letter("REFUND_FAILED").await;
+    shop.receive(&letter).await.unwrap();
+    assert_eq!(shop.inbox().await.last().unwrap(), "refund unmatched refund-failed-after-success");
+}
