@@ -214,6 +214,8 @@ pub(crate) struct Gateway {
     pub(crate) return_url: Option<String>,
     /// How long one call may take.
     pub(crate) timeout_ms: u64,
+    /// For how long a call that nobody waits for any more may still arrive there.
+    pub(crate) late_window_secs: u64,
     /// When to stop asking.
     pub(crate) breaker: Breaker,
 }

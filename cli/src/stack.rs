@@ -219,6 +219,7 @@ fn gateway(from: &Gateway) -> GatewaySettings {
         webhook_secret_previous: set(&from.webhook_secret_previous),
         return_url: from.return_url.clone(),
         timeout_ms: from.timeout_ms,
+        late_window_secs: from.late_window_secs,
         merchant_account: (!from.merchant_account.is_empty()).then(|| from.merchant_account.clone()),
     }
 }

@@ -7,7 +7,8 @@ macro_rules! document {
 }
 
 /// Our business: file and text.
-pub const DOCUMENTS: &[(&str, &str)] = &[document!("book-tickets.yaml"), document!("refund-order.yaml")];
+pub const DOCUMENTS: &[(&str, &str)] =
+    &[document!("book-tickets.yaml"), document!("refund-order.yaml"), document!("settle-doubt.yaml")];
 
 /// For tutorials and tests, where the demo actions are allowed: file and text.
 pub const DEMO_DOCUMENTS: &[(&str, &str)] =

@@ -134,6 +134,8 @@ pub struct GatewaySettings {
     pub return_url: Option<String>,
     /// How long one call may take.
     pub timeout_ms: u64,
+    /// For how long a call that nobody waits for any more may still arrive there.
+    pub late_window_secs: u64,
     /// Our account there, for protocols that ask for it.
     pub merchant_account: Option<String>,
 }

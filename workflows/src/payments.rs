@@ -12,7 +12,9 @@ mod news;
 mod notes;
 mod probe;
 mod route;
+mod settle;
 mod take_back;
+mod unwanted;
 mod webhooks;
 
 pub use charge::{Charge, ChargeInput, ChargeOutput};
@@ -20,6 +22,8 @@ pub use gateways::{ConfiguredGateway, Gateways, GatewaysError};
 pub use news::{PaymentNews, Told, payment_signal};
 pub use notes::PaymentNote;
 pub use probe::ProbeCharge;
+use settle::settle_key;
+pub use settle::{Adopt, Adopted, LeftBehind, SETTLE_DOUBT, Settle, SettledDoubt};
 pub use take_back::{TakeBack, TakenBack};
 pub use webhooks::{CaptureNews, CaptureStatus, NewsError, Webhooks};
 

@@ -7,7 +7,7 @@ mod settle;
 mod submit;
 
 pub use news::{RefundEnd, RefundNews};
-pub use request::{RefundRequested, RequestInput, RequestRefund};
+pub use request::{LeftBehindCharge, RefundRequested, RequestInput, RequestRefund};
 pub use settle::{SettleInput, SettleRefund, Settled};
 pub use submit::{ProbeRefund, RefundNote, SubmitInput, SubmitRefund, Submitted};
 

@@ -1,7 +1,7 @@
 //! The one list of the actions that definitions may name.
 
 use crate::{
-    payments::{Charge, Gateways, ProbeCharge, TakeBack},
+    payments::{Adopt, Charge, Gateways, ProbeCharge, Settle, TakeBack},
     refunds::{ProbeRefund, RequestRefund, SettleRefund, SubmitRefund},
     seats::actions::{CommitSeats, HoldSeats, ReleaseSeats},
     settings::BookingSettings,
@@ -40,6 +40,8 @@ pub fn registry(needs: &Needs) -> Result<Registry, RegistryError> {
         .external(Charge { gateways: gateways() })?
         .external(TakeBack { gateways: gateways() })?
         .probe(ProbeCharge { gateways: gateways() })?
+        .local(Adopt)?
+        .external(Settle { gateways: gateways() })?
         .local(RequestRefund)?
         .external(SubmitRefund { gateways: gateways() })?
         .probe(ProbeRefund { gateways: gateways() })?

@@ -223,6 +223,7 @@ fn gateway() -> GatewaySettings {
         webhook_secret_previous: None,
         return_url: None,
         timeout_ms: 1000,
+        late_window_secs: 1,
         merchant_account: None,
     }
 }

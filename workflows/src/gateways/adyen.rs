@@ -21,9 +21,7 @@ mod objects;
 mod reading;
 mod references;
 
-use super::outcomes::{
-    ChargeOutcome, Doubt, DoubtReason, PrepareOutcome, ProbeOutcome, RefundOutcome, RefundProbeOutcome, VoidOutcome,
-};
+use super::outcomes::{ChargeOutcome, PrepareOutcome, ProbeOutcome, RefundOutcome, RefundProbeOutcome, VoidOutcome};
 use super::requests::{AmountError, ChargeRequest, IdempotencyKey, Reference, RefundRequest};
 use super::webhooks::{WebhookError, WebhookEvent};
 use super::{BuildError, Capabilities, Gateway, GatewaySettings};
@@ -184,11 +182,6 @@ impl Gateway for Adyen {
         let items = notifications::verified(body, &self.notification_keys)?;
         items.iter().map(notification_events::read).collect()
     }
-}
-
-/// What was accepted and ends by notification only.
-fn accepted_only() -> Doubt {
-    Doubt::new(DoubtReason::InFlight, "the gateway has accepted this, and tells its end by notification only")
 }
 
 #[cfg(test)]

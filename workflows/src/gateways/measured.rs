@@ -150,6 +150,7 @@ impl Named for VoidOutcome {
         match self {
             Self::Voided { .. } => "voided",
             Self::AlreadyCaptured(_) => "captured",
+            Self::Accepted => "accepted",
             Self::Processing { .. } => "processing",
             Self::NotFound => "not-found",
             Self::CannotVoid => "cannot-void",

@@ -220,6 +220,8 @@ pub enum VoidOutcome {
     },
     /// Too late: the money was taken. Refund it.
     AlreadyCaptured(Captured),
+    /// The gateway has taken the wish, and tells by webhook whether the charge is dead.
+    Accepted,
     /// The gateway works on the charge and cannot end it now: probe later.
     Processing {
         /// The charge.

@@ -90,7 +90,7 @@ impl Gateway for Stripe {
             ("metadata[saga_id]", &saga_id),
         ];
         let key = format!("{key}:create");
-        match self.calls.post("payment_intents", &key, &form).await {
+        match self.calls.post("payment_intents", Some(&key), &form).await {
             Ok(body) => match parse::<PaymentIntent>(&body).and_then(|intent| intent.reference()) {
                 Ok(reference) => PrepareOutcome::Prepared(reference),
                 Err(doubt) => PrepareOutcome::Unknown(doubt),
@@ -116,7 +116,7 @@ impl Gateway for Stripe {
             });
         };
         let form: Vec<_> = self.return_url.iter().map(|url| ("return_url", url.as_str())).collect();
-        match self.calls.post(&format!("payment_intents/{reference}/confirm"), key.as_str(), &form).await {
+        match self.calls.post(&format!("payment_intents/{reference}/confirm"), Some(key.as_str()), &form).await {
             Ok(body) => reading::confirmed(reading::intent(&body, reference)),
             Err(Failure::Said { status, error }) => {
                 let said = match reading::refused_confirm(status, &error, reference) {
@@ -136,12 +136,12 @@ impl Gateway for Stripe {
         }
     }
 
-    async fn void(&self, key: &IdempotencyKey, _charge: &ChargeRequest, reference: Option<&Reference>) -> VoidOutcome {
+    async fn void(&self, _key: &IdempotencyKey, _charge: &ChargeRequest, reference: Option<&Reference>) -> VoidOutcome {
         let Some(reference) = reference else {
             return VoidOutcome::CannotVoid;
         };
-        let key = format!("{key}:cancel");
-        match self.calls.post(&format!("payment_intents/{reference}/cancel"), &key, &[]).await {
+        // Without an idempotency key: Stripe would repeat a stored 500 for ever, and ending twice is ending once.
+        match self.calls.post(&format!("payment_intents/{reference}/cancel"), None, &[]).await {
             Ok(body) => reading::cancelled(reading::intent(&body, reference)),
             Err(Failure::Said { status: StatusCode::NOT_FOUND, .. }) => VoidOutcome::NotFound,
             Err(Failure::Said { status, error }) => {
@@ -173,7 +173,7 @@ impl Gateway for Stripe {
         if refund.generation > 1 {
             form.push(("metadata[generation]", &generation));
         }
-        match self.calls.post("refunds", key.as_str(), &form).await {
+        match self.calls.post("refunds", Some(key.as_str()), &form).await {
             Ok(body) => match parse::<RefundObject>(&body) {
                 Ok(object) => reading::refunded(reading::refund(&object)),
                 Err(doubt) => RefundOutcome::Unknown(doubt),

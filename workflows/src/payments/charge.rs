@@ -1,15 +1,19 @@
 //! The step that takes the money.
 
 use super::{
-    AMOUNT_MISMATCH, Gateways, HOLD_EXPIRED, PaymentNote,
+    AMOUNT_MISMATCH, Gateways, HOLD_EXPIRED, PaymentNote, Told,
     charges::{Attempted, Known, charges},
-    declined, not_executed, payment_signal, refused,
+    declined,
+    news::told,
+    not_executed, payment_signal, refused,
     route::{self, Route},
+    settle::LeftBehind,
+    unwanted::Unwanted,
 };
 use crate::{
     gateways::{
-        Captured, ChargeOutcome, ChargeRequest, DeclineCategory, Gateway, IdempotencyKey, NotExecuted, PrepareOutcome,
-        ProbeOutcome, Reference, Refusal, VoidOutcome,
+        Captured, ChargeOutcome, ChargeRequest, Decline, DeclineCategory, Gateway, IdempotencyKey, NotExecuted,
+        PrepareOutcome, ProbeOutcome, Reference, Refusal, VoidOutcome,
     },
     ids::OrderId,
     money::Money,
@@ -25,6 +29,9 @@ use std::{sync::Arc, time::Duration};
 
 /// How long a gateway that works on a charge is left alone before it is asked again; its webhook comes sooner.
 const PROCESSING_SECS: i64 = 10;
+
+/// How many attempts are kept for the next gateway when a charge is left behind.
+const ATTEMPTS_KEPT: u32 = 3;
 
 /// `payments.charge`: takes an order's total, once, whatever happens in between.
 #[derive(Debug, Clone)]
@@ -81,9 +88,9 @@ impl ExternalAction for Charge {
     ) -> Answer<ChargeOutput> {
         let attempt = attempt_of(call, intent)?;
         let charging = Charging::new(&self.gateways, call, notebook, &input, attempt)?;
-        if charging.attempt.reference.is_some() {
+        if charging.attempt.reference.is_some() || told(call, &charging.attempt).is_some() {
             // an earlier attempt came at least this far
-            match charging.ask().await? {
+            match charging.learn().await? {
                 Asked::Captured(output) => return Ok(output),
                 Asked::Ended => {
                     return Err(Halt::transient("charge-ended", "the charge was ended, to begin another one"));
@@ -156,6 +163,8 @@ pub(super) struct Charging<'a> {
     notebook: &'a dyn Notebook,
     input: &'a ChargeInput,
     request: ChargeRequest,
+    /// The longest that asking what became of the charge once more may take.
+    asking_takes: Duration,
     pub(super) attempt: Attempted,
 }
 
@@ -177,7 +186,9 @@ impl<'a> Charging<'a> {
             amount: attempt.amount,
             payment_method: input.payment_method.token_for(&attempt.gateway).unwrap_or_default().to_owned(),
         };
-        Ok(Self { gateways, gateway: Arc::clone(&gateway.gateway), call, notebook, input, request, attempt })
+        let asking_takes = gateway.timeout;
+        let gateway = Arc::clone(&gateway.gateway);
+        Ok(Self { gateways, gateway, call, notebook, input, request, asking_takes, attempt })
     }
 
     /// The charge as the gateway has it, before money moves. Its name is committed before anything else.
@@ -227,8 +238,31 @@ impl<'a> Charging<'a> {
         }
     }
 
-    /// What became of the charge.
-    pub(super) async fn ask(&self) -> Answer<Asked> {
+    /// What became of the charge: by asking, or where nobody can be asked by what was told. News of another amount
+    /// than the order's is for a person, whatever the gateway says now.
+    pub(super) async fn learn(&self) -> Answer<Asked> {
+        let Some((told, reference)) = told(self.call, &self.attempt) else { return self.ask().await };
+        let reference = reference.or_else(|| self.attempt.reference.clone());
+        let is_truth = !self.gateway.capabilities().probes_charges;
+        match (told, reference) {
+            (Told::Captured { amount }, Some(reference)) if is_truth || amount != self.input.total => {
+                self.captured(Captured { reference, amount }).await.map(Asked::Captured)
+            }
+            (Told::Declined { code, category, message }, reference) if is_truth => {
+                Err(self.declined(&Decline { reference, code, category, message }).await?)
+            }
+            (Told::Voided, _) if is_truth => Err(self.voided().await?),
+            (Told::ActionRequired { next_action }, Some(reference))
+                if is_truth && self.call.now < self.input.expires_at =>
+            {
+                Err(self.wait_for_buyer(reference, next_action).await?)
+            }
+            _ => self.ask().await,
+        }
+    }
+
+    /// Asks what became of the charge.
+    async fn ask(&self) -> Answer<Asked> {
         match self.gateway.probe(&self.request, self.attempt.reference.as_ref()).await {
             ProbeOutcome::Captured(captured) => self.captured(captured).await.map(Asked::Captured),
             ProbeOutcome::Declined(decline) => Err(self.declined(&decline).await?),
@@ -265,28 +299,25 @@ impl<'a> Charging<'a> {
             }
             VoidOutcome::AlreadyCaptured(captured) => self.captured(captured).await.map(Asked::Captured),
             VoidOutcome::Processing { reference } => Err(self.wait_for_gateway(reference).await?),
-            VoidOutcome::NotFound | VoidOutcome::CannotVoid | VoidOutcome::Refused(_) => Ok(Asked::Open),
+            VoidOutcome::Accepted | VoidOutcome::NotFound | VoidOutcome::CannotVoid | VoidOutcome::Refused(_) => {
+                Ok(Asked::Open)
+            }
             VoidOutcome::Unknown(doubt) => Err(Halt::in_doubt("gateway-doubt", doubt.detail)),
         }
     }
 
     /// The seats are not kept any longer: makes sure that nothing is charged late.
     async fn give_up(&self) -> Answer<ChargeOutput> {
+        let (gateways, order_id, charge) = (self.gateways, self.input.order_id, &self.attempt);
+        let (call, notebook) = (self.call, self.notebook);
+        let unwanted = Unwanted { gateways, call, notebook, order_id, charge, news: told(call, charge) };
         let expired = || Halt::permanent(HOLD_EXPIRED, "the hold has ended before the payment was taken");
-        if self.attempt.reference.is_none() && self.gateway.capabilities().prepares {
-            return Err(expired());
-        }
-        match self.gateway.void(&self.attempt.key, &self.request, self.attempt.reference.as_ref()).await {
-            VoidOutcome::Voided { .. } => {
-                self.voided().await?;
-                Err(expired())
-            }
+        match unwanted.end().await {
             // the step that commits the seats decides what to do with it
-            VoidOutcome::AlreadyCaptured(captured) => self.captured(captured).await,
-            VoidOutcome::Processing { reference } => Err(self.wait_for_gateway(reference).await?),
-            // its compensation takes it from here
-            VoidOutcome::NotFound | VoidOutcome::CannotVoid | VoidOutcome::Refused(_) => Err(expired()),
-            VoidOutcome::Unknown(doubt) => Err(Halt::in_doubt("gateway-doubt", doubt.detail)),
+            Ok(Some(captured)) => self.captured(captured).await,
+            // what could not be ended its compensation ends
+            Ok(None) | Err(Halt::Transient { .. } | Halt::Permanent(_)) => Err(expired()),
+            Err(halt) => Err(halt),
         }
     }
 
@@ -301,7 +332,7 @@ impl<'a> Charging<'a> {
         Err(amount_mismatch(amount, self.input.total))
     }
 
-    async fn declined(&self, decline: &crate::gateways::Decline) -> Answer<Halt> {
+    async fn declined(&self, decline: &Decline) -> Answer<Halt> {
         let (gateway, key) = self.names();
         let (reference, category) = (decline.reference.clone(), decline.category);
         PaymentNote::Declined { gateway, key, reference, category }.write(self.notebook).await?;
@@ -330,16 +361,42 @@ impl<'a> Charging<'a> {
     /// What follows from a charge that is certainly over: the next one, where one can be made. Only the same gateway
     /// is left alone for as long as it asks.
     fn go_on(&self, known: Known, failure: Failure, after: Option<Duration>) -> Halt {
-        let mut charges = charges(self.call);
-        charges.retain(|charge| charge.key != self.attempt.key || charge.gateway != self.attempt.gateway);
-        charges.push(Attempted { known, ..self.attempt.clone() });
         let takers = takers(self.gateways, self.input).unwrap_or_default();
-        match route::next(&charges, &takers) {
+        match route::next(&self.charges_with(known), &takers) {
             Some(Route { gateway, .. }) => {
                 Halt::Transient { failure, after: after.filter(|_| gateway == self.attempt.gateway) }
             }
             None => Halt::Permanent(failure),
         }
+    }
+
+    /// Lets the order go on without this charge, whose outcome nobody can tell and which nobody can end, when there is
+    /// another gateway and no time to wait any longer: the gateway `is_away`, the attempts run out, or the hold does.
+    /// From here on a saga of its own looks after it.
+    pub(super) async fn leave_behind(&self, is_away: bool) -> Answer<bool> {
+        let takers = takers(self.gateways, self.input).unwrap_or_default();
+        let charges = self.charges_with(Known::LeftBehind);
+        let Some(Route { gateway, .. }) = route::next(&charges, &takers) else { return Ok(false) };
+        let needed = self.gateways.get(gateway).map_or(Duration::ZERO, |other| other.timeout);
+        let hold_left = (self.input.expires_at - self.call.now).to_std().unwrap_or_default();
+        let attempts_run_out = self.call.attempts_left.is_some_and(|left| left <= ATTEMPTS_KEPT);
+        let hold_runs_out = hold_left < needed + self.asking_takes;
+        if hold_left < needed || !(is_away || attempts_run_out || hold_runs_out) {
+            return Ok(false);
+        }
+        let (gateway, key) = self.names();
+        let note = PaymentNote::LeftBehind { gateway, key }.to_value()?;
+        let saga = LeftBehind::of(self.input.order_id, &self.attempt).saga()?;
+        self.notebook.note_and_start(note, saga).await?;
+        Ok(true)
+    }
+
+    /// All charges, with what is known now of this one.
+    fn charges_with(&self, known: Known) -> Vec<Attempted> {
+        let mut charges = charges(self.call);
+        charges.retain(|charge| charge.key != self.attempt.key || charge.gateway != self.attempt.gateway);
+        charges.push(Attempted { known, ..self.attempt.clone() });
+        charges
     }
 
     async fn voided(&self) -> Answer<Halt> {

@@ -5,6 +5,7 @@ use crate::{
     gateways::{DeclineCategory, IdempotencyKey, Reference},
     money::Money,
 };
+use chrono::{DateTime, Utc};
 use orchestrator::action::Call;
 
 /// How far a charge has come, as far as the journal knows.
@@ -20,24 +21,31 @@ pub(super) enum Known {
     Declined(DeclineCategory),
     /// It was ended before it took anything.
     Voided,
+    /// The order goes on without it, and a saga of its own looks after it.
+    LeftBehind,
+    /// It is over, and no money of it is with us any more.
+    Settled,
 }
 
 impl Known {
     /// What is known after one more note. What is definite stays: money that was taken above all.
     fn after(self, note: &PaymentNote) -> Self {
         match (self, note) {
+            (_, PaymentNote::Settled { .. }) | (Self::Settled, _) => Self::Settled,
             (_, PaymentNote::Captured { amount, .. }) => Self::Captured(*amount),
-            (Self::Captured(_) | Self::Declined(_) | Self::Voided, _) => self,
+            (Self::Captured(_) | Self::Declined(_) | Self::Voided | Self::LeftBehind, _) => self,
             (
                 _,
                 PaymentNote::Intended { .. }
                 | PaymentNote::Prepared { .. }
                 | PaymentNote::ActionRequired { .. }
-                | PaymentNote::Doubted { .. },
+                | PaymentNote::Doubted { .. }
+                | PaymentNote::NotEnded { .. },
             ) => Self::Open,
             (_, PaymentNote::Declined { category, .. }) => Self::Declined(*category),
             (_, PaymentNote::NotExecuted { .. }) => Self::Idle,
             (_, PaymentNote::Voided { .. }) => Self::Voided,
+            (_, PaymentNote::LeftBehind { .. }) => Self::LeftBehind,
         }
     }
 }
@@ -54,23 +62,40 @@ pub(super) struct Attempted {
     pub(super) calls: u32,
     /// The gateway was asked, and what it answered does not tell.
     pub(super) doubted: bool,
+    /// The order has gone on without it.
+    pub(super) left_behind: bool,
+    /// When it was first heard that the gateway would not end it.
+    pub(super) not_ended_at: Option<DateTime<Utc>>,
 }
 
 impl Attempted {
     pub(super) fn new(gateway: String, key: IdempotencyKey, amount: Money) -> Self {
-        Self { gateway, key, amount, reference: None, known: Known::Open, calls: 0, doubted: false }
+        Self {
+            gateway,
+            key,
+            amount,
+            reference: None,
+            known: Known::Open,
+            calls: 0,
+            doubted: false,
+            left_behind: false,
+            not_ended_at: None,
+        }
     }
 
-    fn hear(&mut self, note: &PaymentNote) {
+    /// One more note of it.
+    pub(super) fn hear(&mut self, note: &PaymentNote) {
         self.known = self.known.after(note);
         match note {
             PaymentNote::Intended { .. } => self.calls += 1,
             PaymentNote::NotExecuted { .. } => self.calls = 0,
             PaymentNote::Doubted { .. } => self.doubted = true,
+            PaymentNote::NotEnded { heard_at, .. } => self.not_ended_at = self.not_ended_at.or(Some(*heard_at)),
             PaymentNote::Prepared { reference, .. }
             | PaymentNote::ActionRequired { reference, .. }
             | PaymentNote::Captured { reference, .. } => self.reference = Some(reference.clone()),
-            PaymentNote::Declined { .. } | PaymentNote::Voided { .. } => {}
+            PaymentNote::LeftBehind { .. } => self.left_behind = true,
+            PaymentNote::Declined { .. } | PaymentNote::Voided { .. } | PaymentNote::Settled { .. } => {}
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     orders::PaymentMethod,
 };
 use secrecy::SecretString;
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// The gateways could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,10 @@ pub struct ConfiguredGateway {
     pub gateway: Arc<dyn Gateway>,
     /// The present secret, and the one before while they are being changed.
     pub webhook_secrets: Vec<SecretString>,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// For how long a call that nobody waits for any more may still arrive there.
+    pub late_window: Duration,
 }
 
 /// All gateways, primary first.
@@ -51,7 +55,12 @@ impl Gateways {
                 .flatten()
                 .cloned()
                 .collect();
-            Ok(ConfiguredGateway { gateway: build(one)?, webhook_secrets })
+            Ok(ConfiguredGateway {
+                gateway: build(one)?,
+                webhook_secrets,
+                timeout: Duration::from_millis(one.timeout_ms),
+                late_window: Duration::from_secs(one.late_window_secs),
+            })
         });
         Self::new(configured.collect::<Result<_, GatewaysError>>()?)
     }

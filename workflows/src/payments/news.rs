@@ -1,10 +1,12 @@
 //! What a gateway tells of a charge of its own accord, as the saga that the charge belongs to is told it. Of a
 //! gateway that can be asked it is a reason to ask; of one that cannot it is the truth.
 
+use super::charges::Attempted;
 use crate::{
     gateways::{DeclineCategory, IdempotencyKey, Reference, WebhookKind},
     money::Money,
 };
+use orchestrator::action::Call;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -57,6 +59,16 @@ pub enum Told {
 }
 
 impl Told {
+    /// News come late and out of order: the strongest holds, and of equal ones the last.
+    fn strength(&self) -> u8 {
+        match self {
+            Self::Captured { .. } => 3,
+            Self::Declined { .. } | Self::Voided => 2,
+            Self::VoidFailed => 1,
+            Self::Processing | Self::ActionRequired { .. } => 0,
+        }
+    }
+
     /// What a webhook tells of a charge, with the gateway's name for the charge; nothing when it is not about one.
     #[must_use]
     pub fn of(kind: &WebhookKind) -> Option<(Self, Option<&Reference>)> {
@@ -77,6 +89,15 @@ impl Told {
             WebhookKind::Refund { .. } | WebhookKind::Dispute { .. } | WebhookKind::Other(_) => return None,
         })
     }
+}
+
+/// The strongest news of a charge, with the gateway's name for it where the news has it: money that was taken above
+/// all, then that none will be.
+pub(super) fn told(call: &Call, charge: &Attempted) -> Option<(Told, Option<Reference>)> {
+    let name = payment_signal(&charge.key);
+    let told = call.told(&name).filter_map(|signal| PaymentNews::deserialize(&signal.payload).ok());
+    let of_it = told.filter(|news| news.gateway == charge.gateway && news.key == charge.key);
+    of_it.max_by_key(|news| news.told.strength()).map(|news| (news.told, news.reference))
 }
 
 /// The signal that something happened to a charge.

@@ -4,6 +4,7 @@ use crate::{
     gateways::{DeclineCategory, IdempotencyKey, Reference},
     money::Money,
 };
+use chrono::{DateTime, Utc};
 use orchestrator::action::{Halt, Notebook};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -85,6 +86,30 @@ pub enum PaymentNote {
         /// By which key.
         key: IdempotencyKey,
     },
+    /// The gateway would not end it: it has taken money, of which we have not heard yet, or has never arrived.
+    NotEnded {
+        /// Where.
+        gateway: String,
+        /// By which key.
+        key: IdempotencyKey,
+        /// When that was heard.
+        heard_at: DateTime<Utc>,
+    },
+    /// It could neither be asked about nor ended in time: the order goes on without it, and a saga of its own
+    /// ([`super::SETTLE_DOUBT`]) sees to it that it takes no money, or that the money goes back.
+    LeftBehind {
+        /// Where.
+        gateway: String,
+        /// By which key.
+        key: IdempotencyKey,
+    },
+    /// It is over, and no money of it is with us any more.
+    Settled {
+        /// Where.
+        gateway: String,
+        /// By which key.
+        key: IdempotencyKey,
+    },
 }
 
 fn no_other() -> DeclineCategory {
@@ -107,7 +132,10 @@ impl PaymentNote {
             | Self::Declined { gateway, key, .. }
             | Self::Doubted { gateway, key }
             | Self::NotExecuted { gateway, key }
-            | Self::Voided { gateway, key } => (gateway, key),
+            | Self::Voided { gateway, key }
+            | Self::NotEnded { gateway, key, .. }
+            | Self::LeftBehind { gateway, key }
+            | Self::Settled { gateway, key } => (gateway, key),
         }
     }
 

@@ -32,7 +32,14 @@ impl Probe for ProbeCharge {
             // nothing is charged before its reference is committed
             return Ok(Probed::NotExecuted);
         }
-        match Charging::new(&self.gateways, call, notebook, &input, attempt)?.ask().await {
+        let charging = Charging::new(&self.gateways, call, notebook, &input, attempt)?;
+        let asked = charging.learn().await;
+        let is_away = matches!(asked, Err(Halt::Parked { .. }));
+        let is_open = is_away || matches!(asked, Ok(Asked::Open) | Err(Halt::InDoubt(_)));
+        if is_open && charging.leave_behind(is_away).await? {
+            return Ok(Probed::NotExecuted);
+        }
+        match asked {
             Ok(Asked::Captured(output)) => Ok(Probed::Executed(output)),
             Ok(Asked::Open | Asked::Ended) => Ok(Probed::NotExecuted),
             Err(Halt::Permanent(failure)) => Ok(Probed::Refused(failure)),

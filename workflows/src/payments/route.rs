@@ -19,16 +19,17 @@ pub(super) fn next<'a>(charges: &[Attempted], takers: &[&'a str]) -> Option<Rout
     let forbids_another = |charge: &Attempted| match charge.known {
         Known::Open | Known::Captured(_) => true,
         Known::Declined(category) => category != DeclineCategory::RetryElsewhere,
-        Known::Idle | Known::Voided => false,
+        Known::Idle | Known::Voided | Known::LeftBehind | Known::Settled => false,
     };
     if charges.iter().any(forbids_another) {
         return None;
     }
-    let is_declined_at = |gateway: &str| {
-        charges.iter().any(|charge| charge.gateway == gateway && matches!(charge.known, Known::Declined(_)))
+    let is_over_with = |gateway: &str| {
+        let ends = |known| matches!(known, Known::Declined(_) | Known::LeftBehind);
+        charges.iter().any(|charge| charge.gateway == gateway && ends(charge.known))
     };
     let asked_last_at = |gateway: &str| charges.iter().rposition(|charge| charge.gateway == gateway);
-    let willing = takers.iter().copied().filter(|gateway| !is_declined_at(gateway));
+    let willing = takers.iter().copied().filter(|gateway| !is_over_with(gateway));
     let gateway = willing.min_by_key(|gateway| asked_last_at(gateway))?;
     let voided = charges.iter().filter(|charge| charge.gateway == gateway && charge.known == Known::Voided);
     Some(Route { gateway, generation: voided.count() + 1 })
@@ -77,6 +78,13 @@ mod tests {
         assert_eq!(route(&[("primary", elsewhere), ("backup", elsewhere)], BOTH), None);
         assert_eq!(route(&[("primary", elsewhere), ("backup", Known::Idle)], BOTH), Some(("backup", 1)));
         assert_eq!(route(&[("primary", elsewhere)], ONE), None);
+    }
+
+    #[test]
+    fn who_has_left_a_doubt_behind_is_not_asked_again() {
+        assert_eq!(route(&[("primary", Known::LeftBehind)], BOTH), Some(("backup", 1)));
+        assert_eq!(route(&[("primary", Known::LeftBehind), ("backup", Known::Idle)], BOTH), Some(("backup", 1)));
+        assert_eq!(route(&[("primary", Known::LeftBehind)], ONE), None);
     }
 
     #[test]

@@ -3,24 +3,21 @@
 use super::{
     ChargeInput, ChargeOutput, Gateways, PaymentNote,
     charge::amount_mismatch,
-    charges::{Attempted, Known, last_charge},
-    refused,
+    charges::{Attempted, Known, charges},
+    news::told,
+    settle::{LeftBehind, ended_well},
+    unwanted::Unwanted,
 };
 use crate::{
-    gateways::{ChargeRequest, Gateway, VoidOutcome},
     ids::RefundId,
-    money::Money,
     orders::{REFUND_ORDER, whole_refund_id, whole_refund_key},
 };
 use async_trait::async_trait;
-use orchestrator::action::{Answer, Call, Child, ExternalAction, Failure, Halt, Notebook, Signal, Wait};
+use orchestrator::action::{Answer, Call, Child, ExternalAction, Halt, Notebook, Wait};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
-
-/// How long a gateway that cannot end a charge now is left alone.
-const LATER: Duration = Duration::from_secs(10);
+use std::sync::Arc;
 
 /// `payments.refund`: voids what is open, refunds what was taken.
 #[derive(Debug, Clone)]
@@ -46,92 +43,72 @@ impl ExternalAction for TakeBack {
     type Output = TakenBack;
 
     async fn run(&self, call: &Call, notebook: &dyn Notebook, _: &Value, input: ChargeInput) -> Answer<TakenBack> {
-        let nothing = TakenBack { refund_id: None };
-        let Some(attempt) = last_charge(call) else { return Ok(nothing) };
-        let taken = match (&call.output, &attempt.known) {
-            (Some(output), _) => match ChargeOutput::deserialize(output) {
-                Ok(output) => Some(output.amount),
-                Err(error) => return Err(Halt::permanent("charge-output", error.to_string())),
-            },
-            (None, Known::Captured(amount)) => Some(*amount),
-            (None, Known::Idle | Known::Declined(_) | Known::Voided) => None,
-            (None, Known::Open) => self.void(call, notebook, &input, &attempt).await?,
-        };
-        match taken {
-            None => Ok(nothing),
-            Some(amount) if amount != input.total => Err(amount_mismatch(amount, input.total)),
-            Some(_) => refund(call, &input),
+        let charges = charges(call);
+        let (left_behind, own): (Vec<_>, Vec<_>) = charges.iter().partition(|charge| charge.left_behind);
+        let mut taken_back = TakenBack { refund_id: None };
+        if let Some(charge) = own.last() {
+            taken_back.refund_id = self.take_back(call, notebook, &input, charge).await?;
+            if taken_back.refund_id.is_some() && charge.known != Known::Settled && !left_behind.is_empty() {
+                let (gateway, key) = (charge.gateway.clone(), charge.key.clone());
+                PaymentNote::Settled { gateway, key }.write(notebook).await?;
+            }
         }
+        for charge in left_behind.into_iter().filter(|charge| charge.known != Known::Settled) {
+            settled(call, notebook, &input, charge).await?;
+        }
+        Ok(taken_back)
     }
 }
 
 impl TakeBack {
-    /// Ends the charge for good; what it has taken when it is too late for that.
-    async fn void(
+    /// What was taken is given back; what is open is ended.
+    async fn take_back(
         &self,
         call: &Call,
         notebook: &dyn Notebook,
         input: &ChargeInput,
-        attempt: &Attempted,
-    ) -> Answer<Option<Money>> {
-        let gateway = self.gateways.get(&attempt.gateway).map(|configured| Arc::clone(&configured.gateway));
-        let Some(gateway) = gateway else {
-            let message = format!("the gateway {} is not configured here", attempt.gateway);
-            return Err(Halt::transient("gateway-unknown", message));
-        };
-        let outcome = if attempt.reference.is_none() && gateway.capabilities().prepares {
-            None // nothing is charged before its reference is committed
-        } else {
-            Some(self.ask_for_void(gateway.as_ref(), call, input, attempt).await)
-        };
-        let (name, key) = (attempt.gateway.clone(), attempt.key.clone());
-        match outcome {
-            None | Some(VoidOutcome::Voided { .. }) => {
-                PaymentNote::Voided { gateway: name, key }.write(notebook).await?;
-                Ok(None)
-            }
-            Some(VoidOutcome::AlreadyCaptured(captured)) => {
-                let (reference, amount) = (captured.reference, captured.amount);
-                PaymentNote::Captured { gateway: name, key, reference, amount }.write(notebook).await?;
-                Ok(Some(amount))
-            }
-            Some(VoidOutcome::Processing { .. }) => Err(later("charge-processing", "the gateway still works on it")),
-            Some(VoidOutcome::NotFound) => Err(later("charge-not-found", "the gateway does not know the charge")),
-            Some(VoidOutcome::CannotVoid) => Err(later("charge-open", "the gateway cannot end the charge")),
-            Some(VoidOutcome::Refused(refusal)) => Err(Halt::Permanent(refused(refusal))),
-            Some(VoidOutcome::Unknown(doubt)) => {
-                Err(Halt::Transient { failure: Failure::new("gateway-doubt", doubt.detail), after: doubt.retry_after })
-            }
+        charge: &Attempted,
+    ) -> Answer<Option<RefundId>> {
+        if charge.known == Known::Settled {
+            return Ok(Some(whole_refund_id(input.order_id)));
         }
-    }
-
-    async fn ask_for_void(
-        &self,
-        gateway: &dyn Gateway,
-        call: &Call,
-        input: &ChargeInput,
-        attempt: &Attempted,
-    ) -> VoidOutcome {
-        let request = ChargeRequest {
-            order_id: input.order_id,
-            saga_id: call.saga_id,
-            amount: attempt.amount,
-            payment_method: input.payment_method.token_for(&attempt.gateway).unwrap_or_default().to_owned(),
+        let taken = match &call.output {
+            Some(output) => {
+                let output = ChargeOutput::deserialize(output);
+                Some(output.map_err(|error| Halt::permanent("charge-output", error.to_string()))?.amount)
+            }
+            None => {
+                let (gateways, order_id) = (self.gateways.as_ref(), input.order_id);
+                let news = told(call, charge);
+                Unwanted { gateways, call, notebook, order_id, charge, news }.end().await?.map(|taken| taken.amount)
+            }
         };
-        gateway.void(&attempt.key, &request, attempt.reference.as_ref()).await
+        match taken {
+            None => Ok(None),
+            Some(amount) if amount != input.total => Err(amount_mismatch(amount, input.total)),
+            Some(_) => refund(call, input).map(Some),
+        }
     }
 }
 
-fn later(code: &str, message: &str) -> Halt {
-    Halt::Transient { failure: Failure::new(code, message), after: Some(LATER) }
+/// Waits for the saga that looks after a charge that was left behind: the buyer has all their money back after that.
+async fn settled(call: &Call, notebook: &dyn Notebook, input: &ChargeInput, charge: &Attempted) -> Answer<()> {
+    let saga = LeftBehind::of(input.order_id, charge).saga()?;
+    if let Some(ended) = call.signal.as_ref().filter(|signal| signal.name == Wait::child_signal(&saga.key)) {
+        ended_well(ended, &saga.key)?;
+        let (gateway, key) = (charge.gateway.clone(), charge.key.clone());
+        return PaymentNote::Settled { gateway, key }.write(notebook).await;
+    }
+    let reason = format!("the payment at {} to be settled", charge.gateway);
+    Err(Halt::Wait(Wait { child: Some(saga), reason, ..Wait::default() }))
 }
 
 /// The saga that gives the money back: started once, and waited for.
-fn refund(call: &Call, input: &ChargeInput) -> Answer<TakenBack> {
+fn refund(call: &Call, input: &ChargeInput) -> Answer<RefundId> {
     let refund_id = whole_refund_id(input.order_id);
     let key = whole_refund_key(input.order_id);
     if let Some(ended) = call.signal.as_ref().filter(|signal| signal.name == Wait::child_signal(&key)) {
-        return refunded(ended, refund_id);
+        return ended_well(ended, &key).map(|()| refund_id);
     }
     let cause = call.cause.as_ref().map_or("compensated", |cause| cause.code.as_str());
     let child = Child {
@@ -143,14 +120,4 @@ fn refund(call: &Call, input: &ChargeInput) -> Answer<TakenBack> {
         tags: [("order".to_owned(), input.order_id.to_string()), ("refund".to_owned(), refund_id.to_string())].into(),
     };
     Err(Halt::Wait(Wait { child: Some(child), reason: "the refund".to_owned(), ..Wait::default() }))
-}
-
-fn refunded(ended: &Signal, refund_id: RefundId) -> Answer<TakenBack> {
-    match ended.payload.get("state").and_then(Value::as_str) {
-        Some("completed") => Ok(TakenBack { refund_id: Some(refund_id) }),
-        state => {
-            let state = state.unwrap_or("gone");
-            Err(Halt::permanent("refund-not-done", format!("the saga of refund {refund_id} is {state}")))
-        }
-    }
 }

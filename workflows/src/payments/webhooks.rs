@@ -203,8 +203,8 @@ impl Webhooks {
         };
         let signal = self.prepare(news, found.saga_id, payment_signal(&found.charge.key), &payment).await?;
         let is_over = signal.as_ref().is_none_or(PreparedSignal::is_for_a_finished_saga);
-        let settling = if is_over && let Some((reference, _)) = late_capture(&found, told) {
-            settle::prepare(&self.engine, news, &found, reference).await?
+        let settling = if is_over && let Some(capture) = late_capture(&found, told) {
+            settle::prepare(&self.engine, news, &found, capture).await?
         } else {
             None
         };
@@ -323,9 +323,6 @@ async fn too_late(
     let Some((reference, amount)) = late_capture(found, told) else {
         return Ok(if mismatch { Outcome::Unmatched(super::AMOUNT_MISMATCH) } else { Outcome::Known });
     };
-    if mismatch {
-        return Ok(Outcome::Unmatched(super::AMOUNT_MISMATCH));
-    }
     if state == Some(State::Killed) {
         charges::record_capture(tx, &found.charge, reference, amount).await?;
         return Ok(Outcome::Recorded);

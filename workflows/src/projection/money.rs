@@ -98,8 +98,9 @@ impl Told {
             PaymentNote::Voided { gateway, key } | PaymentNote::NotExecuted { gateway, key } => {
                 self.ended.push((charged(gateway, key), "voided", None));
             }
-            // its entry of doubt follows
-            PaymentNote::Doubted { .. } => {}
+            PaymentNote::LeftBehind { gateway, key } => self.ended.push((charged(gateway, key), "inDoubt", None)),
+            // their entries of doubt, of a wait or of a refund tell
+            PaymentNote::Doubted { .. } | PaymentNote::NotEnded { .. } | PaymentNote::Settled { .. } => {}
         }
     }
 
@@ -158,7 +159,7 @@ impl Told {
         .map(drop)
     }
 
-    /// No money was taken, and none will be; what was captured stays captured.
+    /// No money was taken, and none will be, or nobody knows; what was captured stays captured.
     async fn ended(&self, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
         if self.ended.is_empty() {
             return Ok(());

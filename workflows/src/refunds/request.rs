@@ -1,7 +1,7 @@
 //! The step that writes down what is owed.
 
 use crate::{
-    gateways::Reference,
+    gateways::{IdempotencyKey, Reference},
     holds::return_seats_in_tx,
     ids::{OrderId, PaymentId, RefundId},
     money::{Money, currency_from_code},
@@ -34,6 +34,18 @@ pub struct RequestInput {
     pub reason: String,
     /// Who wants it.
     pub requested_by: String,
+    /// The one charge that it gives back, where the order has left it behind: seats and tickets are not touched.
+    #[serde(default)]
+    pub charge: Option<LeftBehindCharge>,
+}
+
+/// Names a charge that an order has left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LeftBehindCharge {
+    /// Where.
+    pub gateway: String,
+    /// By which key.
+    pub key: IdempotencyKey,
 }
 
 /// What [`RequestRefund`] gives.
@@ -71,11 +83,14 @@ impl LocalAction for RequestRefund {
     type Output = RefundRequested;
 
     async fn run(&self, tx: &mut PgConnection, call: &Call, input: RequestInput) -> Answer<RefundRequested> {
-        let order = lock_order(tx, input.order_id).await?;
+        let mut order = lock_order(tx, input.order_id).await?;
         if let Some(known) = find(tx, input.refund_id, call.saga_id).await? {
             return known;
         }
-        let owed = owed(tx, input.order_id).await?;
+        let owed = owed(tx, input.order_id, input.charge.as_ref()).await?;
+        if input.charge.is_some() {
+            order = ToRefund { seat_ids: Vec::new(), confirmed: false };
+        }
         insert(tx, call.saga_id, &input, &order, &owed).await?;
         if order.confirmed {
             tickets::revoke_in_tx(tx, input.order_id, &order.seat_ids, "refunded").await?;
@@ -122,15 +137,18 @@ async fn find(tx: &mut PgConnection, refund: RefundId, saga: SagaId) -> Answer<O
     })))
 }
 
-/// The one charge that has money of the order.
-async fn owed(tx: &mut PgConnection, order: OrderId) -> Answer<Owed> {
+/// The one charge that has money of the order; what was left behind is not the order's money.
+async fn owed(tx: &mut PgConnection, order: OrderId, left_behind: Option<&LeftBehindCharge>) -> Answer<Owed> {
     let mut rows = sqlx::query!(
         r#"select payment_id, gateway, reference as "reference!", captured_minor - refund_asked_minor as "left!", currency
            from booking.payments
            where order_id = $1 and captured_minor > refund_asked_minor
+             and case when $2::text is null then left_behind_at is null else (gateway, key) = ($2, $3) end
            order by payment_id
            for update"#,
-        order.0
+        order.0,
+        left_behind.map(|charge| charge.gateway.as_str()),
+        left_behind.map(|charge| charge.key.as_str()),
     )
     .fetch_all(tx)
     .await?;

@@ -50,16 +50,24 @@ impl LocalAction for SettleRefund {
         .fetch_optional(&mut *tx)
         .await?;
         succeed(tx, &input).await?;
+        let of_left_behind = sqlx::query_scalar!(
+            r#"select p.left_behind_at is not null as "left_behind!"
+               from booking.refunds r join booking.payments p on p.payment_id = r.payment_id
+               where r.refund_id = $1"#,
+            input.refund_id.0
+        )
+        .fetch_one(&mut *tx)
+        .await?;
         let kept = sqlx::query_scalar!(
             r#"select coalesce(sum(captured_minor - refunded_minor), 0)::bigint as "kept!" from booking.payments
-               where order_id = $1"#,
+               where order_id = $1 and left_behind_at is null"#,
             input.order_id.0
         )
         .fetch_one(&mut *tx)
         .await?;
         let in_full = kept == 0;
-        // an order that never had its tickets ends with its own saga
-        if let Some(order) = order.filter(|order| in_full && order.confirmed) {
+        // An order that never had its tickets ends with its own saga; what it left behind was never its money.
+        if let Some(order) = order.filter(|order| in_full && order.confirmed && !of_left_behind) {
             cancel(tx, input.order_id, input.refund_id, &order.status).await?;
         }
         Ok(Settled { in_full })

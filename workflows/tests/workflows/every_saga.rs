@@ -43,6 +43,14 @@ async fn begin(shop: &Shop, definition: &str) -> Begun {
             let cancellation = cancel(&shop.engine, &anybody(), request).await.unwrap().cancellation();
             Begun { saga: cancellation.saga_id, order: Some(order) }
         }
+        "settle-doubt" => {
+            let placement = shop.order("pm_card_chargeDeclined").await;
+            shop.run_until(placement.saga_id, "compensated").await;
+            let (order, key) = (placement.order_id, format!("{}:pay:primary", placement.saga_id));
+            let amount = json!({ "amount": super::shop::PRICE, "currency": "GBP" });
+            let input = json!({ "orderId": order, "gateway": "primary", "key": key, "amount": amount });
+            Begun { order: Some(order), ..started(shop, definition, input).await }
+        }
         "demo-greeting" => started(shop, definition, json!({ "name": "Ann" })).await,
         "demo-flaky" => started(shop, definition, json!({ "times": 0 })).await,
         "demo-wait" => {
@@ -78,6 +86,8 @@ async fn assert_clean(shop: &Shop, definition: &str, begun: &Begun, state: &str)
         ("book-tickets", "completed") => OrderStatus::Confirmed,
         ("book-tickets", "compensated") => OrderStatus::Rejected,
         ("refund-order", "completed") => OrderStatus::Cancelled,
+        // it is no part of the order any more
+        ("settle-doubt", _) => OrderStatus::Rejected,
         (_, _) => {
             assert_eq!(shop.see(order).await.status, OrderStatus::Attention);
             return;

@@ -1,8 +1,8 @@
 //! What Adyen's answers mean. Nothing here calls anybody: an object or an error goes in, an outcome comes out.
 
 use super::calls::Failure;
+use super::declines;
 use super::objects::{ErrorObject, ModificationResponse, PaymentResponse, reference};
-use super::{accepted_only, declines};
 use crate::gateways::answers::{parse, sentence, unreadable};
 use crate::gateways::outcomes::{
     Captured, ChargeOutcome, Decline, DeclineCategory, Doubt, DoubtReason, RefundOutcome, Refunded, Refusal,
@@ -106,10 +106,7 @@ pub(super) fn cancel_received(body: &[u8], named: Option<&Reference>, ours: &Ref
     if answers.iter().any(is_other) {
         return VoidOutcome::Unknown(unreadable("the gateway answered about another payment"));
     }
-    match named {
-        Some(reference) => VoidOutcome::Processing { reference: reference.clone() },
-        None => VoidOutcome::Unknown(accepted_only()),
-    }
+    VoidOutcome::Accepted
 }
 
 /// A cancel that was not received.

@@ -6,6 +6,7 @@ mod refunds;
 mod voids;
 
 use super::*;
+use crate::gateways::outcomes::DoubtReason;
 use crate::gateways::scripted_server::{Script, Server};
 use crate::gateways::{Captured, build};
 use crate::money::Currency;
@@ -32,6 +33,7 @@ fn settings(base_url: &str) -> GatewaySettings {
         webhook_secret_previous: Some(OTHER_KEY.into()),
         return_url: None,
         timeout_ms: 1_000,
+        late_window_secs: 1,
         merchant_account: Some("ShowrunnerTest".into()),
     }
 }

@@ -26,8 +26,11 @@ impl Calls {
     }
 
     /// A call that changes something: the same key again is the same call.
-    pub(super) async fn post(&self, path: &str, key: &str, form: &[(&str, &str)]) -> Result<Vec<u8>, Failure> {
-        let request = self.client.post(self.url(path)).header("Idempotency-Key", key).form(form);
+    pub(super) async fn post(&self, path: &str, key: Option<&str>, form: &[(&str, &str)]) -> Result<Vec<u8>, Failure> {
+        let mut request = self.client.post(self.url(path)).form(form);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
         self.send(request).await
     }
 

@@ -27,6 +27,7 @@ fn settings(base_url: &str) -> GatewaySettings {
         webhook_secret_previous: Some("whsec_old".into()),
         return_url: None,
         timeout_ms: 1_000,
+        late_window_secs: 1,
         merchant_account: None,
     }
 }

@@ -1,12 +1,12 @@
 //! Which charge a webhook is about, and which saga is to know.
 
-use super::{NewsError, settle::settle_key};
+use super::NewsError;
 use crate::{
     gateways::{Gateway, IdempotencyKey, Reference},
     ids::{OrderId, PaymentId},
     money::{Money, currency_from_code},
     orders::impossible,
-    payments::{Gateways, Told},
+    payments::{Gateways, Told, settle_key},
 };
 use orchestrator::{CHILD_OWNER, ids::SagaId, started_with};
 use sqlx::PgConnection;

@@ -1,39 +1,39 @@
 //! Money that was taken when nobody waited for it any more: a saga gives it back.
 
 use super::{News, NewsError, charges::Concerned};
-use crate::gateways::{IdempotencyKey, Reference};
+use crate::{
+    gateways::{Reference, WebhookError},
+    money::Money,
+    payments::{LeftBehind, SETTLE_DOUBT},
+};
 use orchestrator::{CHILD_OWNER, Engine, Prepared, SagaId, Start, StartError};
-use serde_json::json;
-
-/// The definition that looks after a charge that no order waits for.
-const SETTLE_DOUBT: &str = "settle-doubt";
-
-/// The key under which the saga is started that looks after a charge: whoever leaves it behind first starts it.
-pub(super) fn settle_key(gateway: &str, key: &IdempotencyKey) -> String {
-    format!("settle:{gateway}:{key}")
-}
 
 /// The saga that looks after the charge, ready to be started; nothing where this installation has no definition of it.
 pub(super) async fn prepare(
     engine: &Engine,
     news: &News,
     found: &Concerned,
-    reference: &Reference,
+    (reference, taken): (&Reference, Money),
 ) -> Result<Option<Prepared>, NewsError> {
     let Concerned { charge, saga_id } = found;
-    let first = settle_key(&news.gateway, &charge.key);
+    let left_behind = LeftBehind {
+        order_id: charge.order_id,
+        gateway: news.gateway.clone(),
+        key: charge.key.clone(),
+        amount: charge.amount,
+        reference: Some(reference.clone()),
+        taken: Some(taken),
+    };
+    let first = left_behind.saga_key();
     // one that has looked after it is over as well, and its key is used up
     let key = if *saga_id == charge.saga_id { first } else { format!("{first}:{}", news.id) };
     let start = Start {
         definition: SETTLE_DOUBT.to_owned(),
         version: None,
-        input: json!({
-            "orderId": charge.order_id, "gateway": news.gateway, "key": charge.key, "amount": charge.amount,
-            "reference": reference,
-        }),
+        input: serde_json::to_value(&left_behind).map_err(|error| WebhookError::Unreadable(error.to_string()))?,
         owner: CHILD_OWNER.to_owned(),
         key,
-        tags: [("order".to_owned(), charge.order_id.to_string())].into(),
+        tags: left_behind.tags(),
         starts_at: None,
         priority: 0,
         parent: None,

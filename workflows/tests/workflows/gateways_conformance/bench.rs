@@ -163,6 +163,7 @@ pub(super) fn settings(protocol: &str, base_url: &str) -> GatewaySettings {
         webhook_secret_previous: None,
         return_url: Some("https://tickets.example/back".into()),
         timeout_ms: TIMEOUT_MS,
+        late_window_secs: 1,
         merchant_account: Some("Conformance".into()),
     }
 }

@@ -19,7 +19,7 @@ use workflows::{
     gateways::signature::sign,
     ids::OrderId,
     orders::{CancelOrder, OrderStatus, Placement, cancel},
-    payments::{CaptureNews, CaptureStatus, NewsError, Webhooks},
+    payments::{AMOUNT_MISMATCH, CaptureNews, CaptureStatus, NewsError, Webhooks},
 };
 
 fn now() -> DateTime<Utc> {
@@ -28,13 +28,13 @@ fn now() -> DateTime<Utc> {
 
 impl Shop {
     /// Takes a letter as the API would.
-    async fn receive(&self, letter: &Letter) -> Result<(), NewsError> {
+    pub(super) async fn receive(&self, letter: &Letter) -> Result<(), NewsError> {
         let now = std::time::SystemTime::now().into();
         self.webhooks.gateway_news("primary", &letter.headers, &letter.body, now).await
     }
 
     /// The primary's next letter that says this; those before it are taken.
-    async fn letter(&self, text: &str) -> Letter {
+    pub(super) async fn letter(&self, text: &str) -> Letter {
         loop {
             let letter = tokio::time::timeout(PATIENCE, self.postbox().next()).await;
             let letter = letter.expect("it never came");
@@ -46,7 +46,7 @@ impl Shop {
     }
 
     /// What became of webhooks: `kind outcome reason`, oldest first.
-    async fn inbox(&self) -> Vec<String> {
+    pub(super) async fn inbox(&self) -> Vec<String> {
         let rows: Vec<(String, Option<String>, Option<String>)> =
             sqlx::query_as("select kind, outcome, reason from booking.webhook_inbox order by received_at")
                 .fetch_all(&self.pool)
@@ -307,4 +307,37 @@ async fn a_refund_that_fails_after_its_success_is_kept_for_the_books() {
     let letter = shop.letter("REFUND_FAILED").await;
     shop.receive(&letter).await.unwrap();
     assert_eq!(shop.inbox().await.last().unwrap(), "refund unmatched refund-failed-after-success");
+}
+
+/// An order at Adyen whose charge the gateway still works on, with the letter that tells its end.
+async fn pending_at_adyen() -> (Shop, Placement, Letter) {
+    let shop = Shop::at_adyen().await;
+    shop.gateway_fault(json!({"fault": "async", "operation": "charge", "delayMs": 50})).await;
+    let placed = shop.order(VISA).await;
+    shop.run_until(placed.saga_id, "waiting").await;
+    let letter = shop.letter("AUTHORISATION").await;
+    (shop, placed, letter)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_nobody_can_ask_about_is_what_the_gateway_tells() {
+    let (shop, placed, letter) = pending_at_adyen().await;
+    shop.receive(&letter).await.unwrap();
+    shop.run_until(placed.saga_id, "completed").await;
+    let charges = shop.charges(placed.order_id).await;
+    assert_eq!((charges.len(), charges[0]["asked"].as_i64()), (1, Some(1)), "nobody has asked again");
+    shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_amount_than_the_order_s_is_for_a_person_and_never_a_ticket() {
+    let shop = Shop::open().await;
+    let (placed, reference) = processing(&shop).await;
+    capture(&shop, placed.order_id, &reference, PRICE - 1, "e1").await;
+    let view = shop.run_until(placed.saga_id, "stuck").await;
+    assert_eq!(view.run.stuck.unwrap().failure.code, AMOUNT_MISMATCH);
+    let seen = shop.see(placed.order_id).await;
+    assert_eq!((seen.status, seen.tickets.len()), (OrderStatus::Attention, 0));
+    assert_eq!(seen.reason.as_deref(), Some(AMOUNT_MISMATCH));
 }

@@ -43,6 +43,11 @@ impl Postbox {
         Self { url, letters: Mutex::new(letters) }
     }
 
+    /// One that has come; none waits for it.
+    pub(super) async fn waiting(&self) -> Option<Letter> {
+        self.letters.lock().await.try_recv().ok()
+    }
+
     pub(super) async fn next(&self) -> Letter {
         self.letters.lock().await.recv().await.expect("the postman lives as long as the box")
     }

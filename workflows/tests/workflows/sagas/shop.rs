@@ -47,6 +47,8 @@ use workflows::{
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the gateway's answers are waited for.
 const GATEWAY_TIMEOUT_MS: u64 = 1_500;
+/// For how long a call may still arrive at a gateway.
+const LATE_WINDOW: Duration = Duration::from_millis(50);
 /// Fits every protocol: some take any text, some take hexadecimal digits.
 pub(super) const SECRET: &str = "7c1f4a0de2b85936c04d7be1a9f2385e60d4c7b12e8fa5937d06b4e1c8f23a59";
 pub(super) const VISA: &str = "pm_card_visa";
@@ -139,9 +141,15 @@ impl Shop {
 
     /// With a second gateway of this protocol.
     pub(super) async fn with_backup(protocol: &str) -> Self {
-        let primary = Sandbox::start(Protocol::Stripe).await;
-        let backup = Sandbox::start(if protocol == "adyen" { Protocol::Adyen } else { Protocol::Stripe }).await;
-        let settings = [primary.settings("primary", "stripe"), backup.settings("backup", protocol)];
+        Self::between("stripe", protocol).await
+    }
+
+    /// With two gateways of these protocols.
+    pub(super) async fn between(first: &str, second: &str) -> Self {
+        let speaking = |protocol| if protocol == "adyen" { Protocol::Adyen } else { Protocol::Stripe };
+        let primary = Sandbox::start(speaking(first)).await;
+        let backup = Sandbox::start(speaking(second)).await;
+        let settings = [primary.settings("primary", first), backup.settings("backup", second)];
         let gateways = settings.iter().map(|settings| workflows::gateways::build(settings).unwrap()).collect();
         Self::on(BookingSettings::default(), gateways, vec![primary, backup]).await
     }
@@ -150,7 +158,12 @@ impl Shop {
         let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
         let url = TestServers::shared().database(&migrations).unwrap();
         let pool = orchestrator::db::connect(&url, 12).await.unwrap();
-        let configured = |gateway| ConfiguredGateway { gateway, webhook_secrets: vec![SecretString::from(SECRET)] };
+        let configured = |gateway| ConfiguredGateway {
+            gateway,
+            webhook_secrets: vec![SecretString::from(SECRET)],
+            timeout: Duration::from_millis(GATEWAY_TIMEOUT_MS),
+            late_window: LATE_WINDOW,
+        };
         let needs = Needs {
             gateways: Arc::new(Gateways::new(gateways.into_iter().map(configured).collect()).unwrap()),
             ticket_keys: TicketKeys::development(),
@@ -250,6 +263,35 @@ impl Shop {
             self.turn().await;
         }
         panic!("{saga} never was {state}: {:#?}", self.view(saga).await.journal);
+    }
+
+    /// Takes what has come by post to all gateways, as the API would.
+    pub(super) async fn take_post(&self) {
+        for (gateway, sandbox) in self.needs.gateways.iter().zip(&self.sandboxes) {
+            while let Some(letter) = sandbox.postbox.waiting().await {
+                let now = std::time::SystemTime::now().into();
+                let name = gateway.gateway.name();
+                self.webhooks.gateway_news(name, &letter.headers, &letter.body, now).await.unwrap();
+            }
+        }
+    }
+
+    /// Runs all sagas until none of this definition is left, taking what comes by post; how they ended.
+    pub(super) async fn run_all(&self, definition: &str) -> Vec<String> {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let states: Vec<String> = sqlx::query_scalar("select state from engine.sagas where definition = $1")
+                .bind(definition)
+                .fetch_all(&self.pool)
+                .await
+                .unwrap();
+            if states.iter().all(|state| matches!(state.as_str(), "completed" | "compensated" | "stuck")) {
+                return states;
+            }
+            self.take_post().await;
+            self.turn().await;
+        }
+        panic!("sagas of {definition} went on for ever");
     }
 
     /// Everything that is due now, and what follows at once.
@@ -469,6 +511,7 @@ impl Sandbox {
             webhook_secret_previous: None,
             return_url: Some("https://shop.example.org/return".into()),
             timeout_ms: GATEWAY_TIMEOUT_MS,
+            late_window_secs: 1,
             merchant_account: Some("TestMerchant".into()),
         }
     }

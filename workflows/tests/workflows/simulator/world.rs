@@ -35,6 +35,8 @@ use workflows::{
 /// How long a claim holds.
 pub(super) const LEASE_SECS: i32 = 5;
 /// How many sagas a worker has in hand at most.
+/// How long a simulated gateway is waited for.
+const GATEWAY_TIMEOUT: Duration = Duration::from_secs(5);
 const CONCURRENCY: usize = 4;
 
 /// What is to happen at the gateway's own time, and be told.
@@ -107,7 +109,12 @@ fn bring_along(store: &Store, gateways: &Arc<Gateways>) {
 
 fn gateways(books: &Arc<GatewayBooks>, process: &Process) -> Arc<Gateways> {
     let gateway = SimulatedGateway { shared: Arc::clone(books), process: process.clone() };
-    let configured = ConfiguredGateway { gateway: Arc::new(gateway), webhook_secrets: Vec::new() };
+    let configured = ConfiguredGateway {
+        gateway: Arc::new(gateway),
+        webhook_secrets: Vec::new(),
+        timeout: GATEWAY_TIMEOUT,
+        late_window: GATEWAY_TIMEOUT,
+    };
     Arc::new(Gateways::new(vec![configured]).unwrap())
 }
 
