@@ -11,6 +11,8 @@ mod failover;
 mod failures;
 #[path = "sagas/faults.rs"]
 mod faults;
+#[path = "sagas/gateways.rs"]
+mod gateways;
 #[path = "sagas/history.rs"]
 mod history;
 #[path = "sagas/journals.rs"]

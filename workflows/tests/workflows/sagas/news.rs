@@ -2,8 +2,9 @@
 
 use super::{
     faults::Place,
+    gateways::SECRET,
     postbox::Letter,
-    shop::{Death, PATIENCE, PRICE, SECRET, Shop, VISA, anybody},
+    shop::{Death, PATIENCE, PRICE, Shop, VISA, anybody},
 };
 use chrono::{DateTime, Utc};
 use orchestrator::{

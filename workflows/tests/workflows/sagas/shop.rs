@@ -2,6 +2,7 @@
 
 use super::{
     faults::{Knobs, Place},
+    gateways::{GATEWAY_TIMEOUT_MS, SECRET, Sandbox},
     postbox::Postbox,
 };
 use async_trait::async_trait;
@@ -13,12 +14,12 @@ use orchestrator::{
     view::SagaView,
 };
 use private_servers::TestServers;
-use sandbox::{Protocol, Running, Settings};
+use sandbox::Protocol;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -29,7 +30,7 @@ use workflows::{
     access::{Principal, Role},
     definitions::documents,
     events::{self, NewEvent, NewSection},
-    gateways::{Gateway, GatewaySettings},
+    gateways::Gateway,
     holds::{Hold, Holds, Reserve, Wish},
     ids::{EventId, OrderId},
     invariants::violations,
@@ -45,12 +46,8 @@ use workflows::{
 
 /// How long anything may take before a test calls it broken.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the gateway's answers are waited for.
-const GATEWAY_TIMEOUT_MS: u64 = 1_500;
 /// For how long a call may still arrive at a gateway.
 const LATE_WINDOW: Duration = Duration::from_millis(50);
-/// Fits every protocol: some take any text, some take hexadecimal digits.
-pub(super) const SECRET: &str = "7c1f4a0de2b85936c04d7be1a9f2385e60d4c7b12e8fa5937d06b4e1c8f23a59";
 pub(super) const VISA: &str = "pm_card_visa";
 pub(super) const PRICE: i64 = 4_500;
 
@@ -68,20 +65,6 @@ pub(super) struct Shop {
     client: reqwest::Client,
     /// Behind its gateways, primary first.
     sandboxes: Vec<Sandbox>,
-}
-
-/// A gateway's own program.
-struct Sandbox {
-    running: Running,
-    books: PathBuf,
-    /// Where its webhooks arrive.
-    postbox: Postbox,
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.books));
-    }
 }
 
 /// Where a worker dies.
@@ -483,38 +466,6 @@ fn engine(pool: &PgPool, needs: &Needs, knobs: &Knobs, local_steps_max: u32) -> 
         EngineSettings { lease_secs: 600, chance: Arc::new(|_| 0), local_steps_max, ..EngineSettings::default() };
     let registry = knobs.wrap(&registry(needs).unwrap());
     Engine::new(settings, pool.clone(), Arc::new(registry), Arc::new(BookingProjection))
-}
-
-impl Sandbox {
-    async fn start(protocol: Protocol) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let books = std::env::temp_dir().join(format!("sagas-{}-{number}.jsonl", std::process::id()));
-        drop(std::fs::remove_file(&books));
-        let postbox = Postbox::open().await;
-        let settings = Settings {
-            webhook_url: Some(postbox.url.clone()),
-            webhook_secret: SECRET.to_owned(),
-            ..Settings::speaking(protocol, books.clone())
-        };
-        Self { running: Running::start(settings).await.unwrap(), books, postbox }
-    }
-
-    fn settings(&self, name: &str, protocol: &str) -> GatewaySettings {
-        GatewaySettings {
-            name: name.into(),
-            protocol: protocol.into(),
-            base_url: self.running.url.clone(),
-            api_key: SecretString::from("sk_test"),
-            webhook_secret: SecretString::from(SECRET),
-            webhook_secret_previous: None,
-            return_url: Some("https://shop.example.org/return".into()),
-            timeout_ms: GATEWAY_TIMEOUT_MS,
-            late_window_secs: 1,
-            merchant_account: Some("TestMerchant".into()),
-        }
-    }
 }
 
 fn new_event() -> NewEvent {
