@@ -34,7 +34,7 @@ pub fn registry(needs: &Needs) -> Result<Registry, RegistryError> {
     let gateways = || Arc::clone(&needs.gateways);
     let mut registry = Registry::new();
     registry
-        .local(HoldSeats { lasts: needs.settings.order_hold() })?
+        .local(HoldSeats { lasts: needs.settings.order_hold(), to_pay: needs.gateways.time_to_pay() })?
         .local(CommitSeats)?
         .local(ReleaseSeats)?
         .external(Charge { gateways: gateways() })?

@@ -95,8 +95,8 @@ pub struct Released {
     pub seat_ids: Vec<String>,
 }
 
-/// Makes sure that an order's hold lasts. One that is over is taken again for `lasts` from now, if nobody else
-/// has the seats.
+/// Makes sure that an order's hold lasts until `needed_until`, and extends it where it does not. One that is over is
+/// taken again for `lasts` from now, if nobody else has the seats.
 ///
 /// # Errors
 /// [`ConfirmError`]; nothing is changed then.
@@ -104,11 +104,12 @@ pub async fn confirm_in_tx(
     tx: &mut PgConnection,
     order_id: OrderId,
     lasts: Duration,
+    needed_until: DateTime<Utc>,
 ) -> Result<BoundHold, ConfirmError> {
     let hold = store::lock_hold_of_order(&mut *tx, order_id).await?.ok_or(ConfirmError::NoHold)?;
     match hold.state {
         HoldState::Committed => return Ok(bound(hold)),
-        HoldState::Ordered if !hold.over => return Ok(bound(hold)),
+        HoldState::Ordered if !hold.over && hold.expires_at >= needed_until => return Ok(bound(hold)),
         HoldState::Ordered | HoldState::Expired => {}
         HoldState::Released | HoldState::Void | HoldState::Active => return Err(ConfirmError::GivenBack),
     }
@@ -116,12 +117,14 @@ pub async fn confirm_in_tx(
     lock_all(&mut *tx, &hold).await?;
     let expires_at = sqlx::query_scalar!(
         "update booking.holds
-         set state = $2, expires_at = now() + make_interval(secs => $3), changed_at = now()
+         set state = $2, changed_at = now(),
+             expires_at = case when expires_at <= now() then greatest($4, now() + make_interval(secs => $3)) else $4 end
          where hold_id = $1
          returning expires_at",
         hold.hold_id.0,
         state.as_str(),
         lasts.as_secs_f64(),
+        needed_until,
     )
     .fetch_one(&mut *tx)
     .await?;
@@ -138,6 +141,7 @@ pub async fn hold_for_order_in_tx(
     tx: &mut PgConnection,
     new: &NewOrderHold,
     lasts: Duration,
+    needed_until: DateTime<Utc>,
 ) -> Result<BoundHold, ConfirmError> {
     let currency = sqlx::query_scalar!("select currency from booking.events where event_id = $1", new.event_id.0)
         .fetch_optional(&mut *tx)
@@ -150,7 +154,7 @@ pub async fn hold_for_order_in_tx(
     let made = sqlx::query_scalar!(
         "insert into booking.holds
              (hold_id, event_id, user_id, hold_token, seat_ids, total_minor, currency, state, expires_at, order_id)
-         values ($1, $2, $3, $4, $5, 0, $6, 'ordered', now() + make_interval(secs => $7), $8)
+         values ($1, $2, $3, $4, $5, 0, $6, 'ordered', greatest($9, now() + make_interval(secs => $7)), $8)
          on conflict (order_id) where order_id is not null do nothing
          returning expires_at",
         new.hold_id.0,
@@ -161,11 +165,12 @@ pub async fn hold_for_order_in_tx(
         currency,
         lasts.as_secs_f64(),
         new.order_id.0,
+        needed_until,
     )
     .fetch_optional(&mut *tx)
     .await?;
     let Some(expires_at) = made else {
-        return confirm_in_tx(tx, new.order_id, lasts).await;
+        return confirm_in_tx(tx, new.order_id, lasts, needed_until).await;
     };
     let hold = store::lock_hold(&mut *tx, new.hold_id).await?.ok_or(ConfirmError::NoHold)?;
     let prices = lock_all(&mut *tx, &hold).await?;

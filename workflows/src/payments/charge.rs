@@ -98,7 +98,7 @@ impl ExternalAction for Charge {
                 Asked::Open => {}
             }
         }
-        if call.now >= input.expires_at {
+        if call.now + charging.asking_takes > input.expires_at {
             return charging.give_up().await;
         }
         let reference = charging.prepare().await?;
@@ -163,7 +163,7 @@ pub(super) struct Charging<'a> {
     notebook: &'a dyn Notebook,
     input: &'a ChargeInput,
     request: ChargeRequest,
-    /// The longest that asking what became of the charge once more may take.
+    /// The longest that one call may take: a charge for which so much of the hold is not left is not begun.
     asking_takes: Duration,
     pub(super) attempt: Attempted,
 }

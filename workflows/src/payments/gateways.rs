@@ -31,6 +31,9 @@ pub struct ConfiguredGateway {
     pub late_window: Duration,
 }
 
+/// How long it takes from the order's turn until its gateway is asked.
+const UNTIL_ASKED: Duration = Duration::from_secs(1);
+
 /// All gateways, primary first.
 #[derive(Clone, Default)]
 pub struct Gateways {
@@ -88,6 +91,13 @@ impl Gateways {
     pub fn that_take<'a>(&'a self, method: &'a PaymentMethod) -> impl Iterator<Item = &'a Arc<dyn Gateway>> {
         let gateways = self.in_order.iter().map(|configured| &configured.gateway);
         gateways.filter(|gateway| method.token_for(gateway.name()).is_some())
+    }
+
+    /// How long a hold must last when its order comes to be paid, so that a charge can begin at any of them.
+    #[must_use]
+    pub fn time_to_pay(&self) -> Duration {
+        let longest = self.in_order.iter().map(|configured| configured.timeout).max();
+        longest.unwrap_or_default() + UNTIL_ASKED
     }
 
     /// All of them, in order.

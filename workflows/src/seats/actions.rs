@@ -25,6 +25,8 @@ use std::time::Duration;
 pub struct HoldSeats {
     /// How long a hold lasts that has to be made, or made again.
     pub lasts: Duration,
+    /// How long it must last at least, so that there is time to pay: it is extended to that, once.
+    pub to_pay: Duration,
 }
 
 /// What [`HoldSeats`] needs: the order, and where it was placed without a hold, the seats and their buyer.
@@ -67,6 +69,7 @@ impl LocalAction for HoldSeats {
     type Output = HoldSeatsOutput;
 
     async fn run(&self, tx: &mut PgConnection, call: &Call, input: Self::Input) -> Answer<Self::Output> {
+        let needed_until = call.now + self.to_pay;
         let held = match (input.event_id, input.user_id) {
             (Some(event_id), Some(user_id)) if !input.seat_ids.is_empty() => {
                 if input.seat_ids.len() > SEATS_PER_HOLD_MAX {
@@ -74,9 +77,9 @@ impl LocalAction for HoldSeats {
                 }
                 let (hold_id, seat_ids) = (HoldId(call.saga_id.0), input.seat_ids);
                 let new = NewOrderHold { hold_id, order_id: input.order_id, event_id, user_id, seat_ids };
-                hold_for_order_in_tx(tx, &new, self.lasts).await
+                hold_for_order_in_tx(tx, &new, self.lasts, needed_until).await
             }
-            _ => confirm_in_tx(tx, input.order_id, self.lasts).await,
+            _ => confirm_in_tx(tx, input.order_id, self.lasts, needed_until).await,
         };
         let hold = held.map_err(halt)?;
         match orders::saga_in_tx(&mut *tx, input.order_id).await? {

@@ -10,7 +10,7 @@ use std::{
 use workflows::gateways::GatewaySettings;
 
 /// How long the gateway's answers are waited for.
-pub(super) const GATEWAY_TIMEOUT_MS: u64 = 1_500;
+pub(super) const GATEWAY_TIMEOUT_MS: u32 = 1_500;
 /// Fits every protocol: some take any text, some take hexadecimal digits.
 pub(super) const SECRET: &str = "7c1f4a0de2b85936c04d7be1a9f2385e60d4c7b12e8fa5937d06b4e1c8f23a59";
 
@@ -53,7 +53,7 @@ impl Sandbox {
             webhook_secret: SecretString::from(SECRET),
             webhook_secret_previous: None,
             return_url: Some("https://shop.example.org/return".into()),
-            timeout_ms: GATEWAY_TIMEOUT_MS,
+            timeout_ms: GATEWAY_TIMEOUT_MS.into(),
             late_window_secs: 1,
             merchant_account: Some("TestMerchant".into()),
         }

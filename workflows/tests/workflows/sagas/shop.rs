@@ -144,7 +144,7 @@ impl Shop {
         let configured = |gateway| ConfiguredGateway {
             gateway,
             webhook_secrets: vec![SecretString::from(SECRET)],
-            timeout: Duration::from_millis(GATEWAY_TIMEOUT_MS),
+            timeout: Duration::from_millis(GATEWAY_TIMEOUT_MS.into()),
             late_window: LATE_WINDOW,
         };
         let needs = Needs {

@@ -7,6 +7,7 @@ use orchestrator::{
     ids::SagaId,
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 use workflows::{
     holds::{BindError, ReserveError, return_seats_in_tx, sweep_expired},
     ids::{HoldId, OrderId},
@@ -47,7 +48,7 @@ async fn run<A: LocalAction>(world: &World, action: A, saga: SagaId, input: &Val
     Ok(serde_json::to_value(output).unwrap())
 }
 
-const HOLD: HoldSeats = HoldSeats { lasts: ORDER_TTL };
+const HOLD: HoldSeats = HoldSeats { lasts: ORDER_TTL, to_pay: Duration::ZERO };
 
 fn code(answer: Answer<Value>) -> String {
     match answer {
@@ -121,6 +122,26 @@ async fn a_hold_that_is_over_commits_only_while_nobody_has_a_seat_of_it() {
         run(&world, CommitSeats, saga, &json!({ "orderId": rival })).await.unwrap();
         world.assert_well().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_ends_too_soon_to_be_paid_is_extended() {
+    let world = World::new(Redis::Well).await;
+    let (hold, saga) = (world.held("ann", &[0, 1]).await, SagaId::fresh());
+    let input = json!({ "orderId": world.order(&hold).await });
+    let placed = world.ends_at(hold.hold_id).await;
+    run(&world, HOLD, saga, &input).await.unwrap();
+    assert_eq!(world.ends_at(hold.hold_id).await, placed, "it lasts long enough");
+    // the calls of these tests are planned at the epoch
+    let needed = placed + Duration::from_secs(60);
+    let to_pay = (needed - DateTime::<Utc>::UNIX_EPOCH).to_std().unwrap();
+    let held = run(&world, HoldSeats { to_pay, ..HOLD }, saga, &input).await.unwrap();
+    assert_eq!(world.ends_at(hold.hold_id).await, needed);
+    assert_eq!(held["expiresAt"], json!(needed));
+    let seats = "select count(*) from booking.seats where hold_id = $1 and held_until = $2";
+    let count: i64 = sqlx::query_scalar(seats).bind(hold.hold_id.0).bind(needed).fetch_one(&world.pool).await.unwrap();
+    assert_eq!(count, 2);
+    world.assert_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
