@@ -115,6 +115,26 @@ impl Shop {
         bail!("order {order} was not settled within {} s", PATIENCE.as_secs())
     }
 
+    /// The order, once it is like this.
+    pub(super) async fn order_when(&self, order: &str, is_so: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let order = self.get(&format!("/orders/{order}")).await?;
+            if is_so(&order) {
+                return Ok(order);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        bail!("order {order} did not become what it should within {} s", PATIENCE.as_secs())
+    }
+
+    /// Of a sandbox: all its faults are over.
+    pub(super) async fn heal(&self) -> anyhow::Result<()> {
+        let answer = self.ask(Method::DELETE, "/_sandbox/faults", None).await?;
+        ensure!(answer.status.is_success(), "the sandbox goes on failing: {}", answer.body);
+        Ok(())
+    }
+
     /// The saga, once its journal has an entry of this kind for this step.
     pub(super) async fn saga_with(&self, saga: &str, kind: &str, step: &str) -> anyhow::Result<Value> {
         let began = Instant::now();
