@@ -4,6 +4,7 @@ use super::{
     client::Api,
     dev::{Dev, Scratch, showrunner},
 };
+use futures::StreamExt;
 use private_servers::{DataDir, PrivateRedis};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -258,4 +259,33 @@ async fn its_sagas_are_found(dev: &Dev, order: &Value) {
     assert_eq!(found("viewer", "q=buyer-1").await, BTreeSet::new());
     let (status, refused) = of(dev, "viewer").ask(Method::GET, "/sagas?q=buyer-1@example.org", None).await;
     assert_eq!((status, &refused["type"]), (StatusCode::FORBIDDEN, &json!("/problems/wrong-role")));
+}
+
+/// With gateways that are well nothing is tried twice, paid back, ended or left for a person.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_orders_without_a_fault_are_as_many_calls_and_no_more() {
+    const AT_ONCE: usize = 50;
+    let data = Scratch::new("no-faults");
+    let dev = Dev::start(&data.0, &[PATIENT]);
+    let api = of(&dev, "admin");
+    let event = api.event(BUYERS).await;
+    let bought = futures::stream::iter(0..BUYERS).map(|buyer| {
+        let (api, event) = (api.clone(), event.clone());
+        async move { api.buy(&event, buyer, None).await.unwrap()["status"].clone() }
+    });
+    let ended: Vec<_> = bought.buffer_unordered(AT_ONCE).collect().await;
+    assert_eq!(ended.iter().filter(|status| **status == "confirmed").count(), BUYERS);
+
+    let (_, books) =
+        Api { base: dev.sandbox("primary").to_owned(), ..api.clone() }.ask(Method::GET, "/_sandbox/books", None).await;
+    let charges = books["charges"].as_array().unwrap();
+    assert_eq!(charges.len(), BUYERS);
+    assert!(charges.iter().all(|charge| charge["captured"] == 5000 && charge["asked"] == 1));
+    assert_eq!((&books["refunds"], &books["voids"]), (&json!([]), &json!([])));
+    let (_, books) =
+        Api { base: dev.sandbox("backup").to_owned(), ..api.clone() }.ask(Method::GET, "/_sandbox/books", None).await;
+    assert_eq!(books["charges"], json!([]));
+    let (_, stuck) = api.ask(Method::GET, "/sagas?state=stuck", None).await;
+    assert_eq!(stuck["items"], json!([]));
+    check(&data, &dev);
 }
