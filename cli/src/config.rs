@@ -237,22 +237,10 @@ pub(crate) struct Breaker {
     /// The share of failed calls that opens it.
     pub(crate) failure_rate: f64,
     /// Over how long.
-    #[expect(
-        dead_code,
-        reason = "breakers come with the second gateway; a configuration that names it is good already"
-    )]
     pub(crate) window_secs: u32,
     /// Of at least how many.
-    #[expect(
-        dead_code,
-        reason = "breakers come with the second gateway; a configuration that names it is good already"
-    )]
     pub(crate) minimum_calls: u32,
     /// How long it stays open before it tries.
-    #[expect(
-        dead_code,
-        reason = "breakers come with the second gateway; a configuration that names it is good already"
-    )]
     pub(crate) open_secs: u32,
 }
 

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 use workers::{Chore, Chores, WorkerSettings};
 use workflows::{
+    breakers::BreakerSettings,
     delivery::Deliver,
     gateways::GatewaySettings,
     holds::{self, Holds},
@@ -24,7 +25,7 @@ use workflows::{
     tickets::TicketKeys,
 };
 
-use crate::config::{Config, Gateway, Protocol};
+use crate::config::{Breaker, Config, Gateway, Protocol};
 
 /// How many connections one process holds at most.
 const CONNECTIONS_MAX: u32 = 32;
@@ -204,6 +205,16 @@ fn booking(config: &Config) -> BookingSettings {
     }
 }
 
+#[expect(clippy::float_arithmetic, reason = "a share between 0 and 1 becomes a whole number here, and is none again")]
+fn breaker(from: &Breaker) -> BreakerSettings {
+    BreakerSettings {
+        failure_permille: (from.failure_rate * 1_000.0).ceil() as u32,
+        window_secs: from.window_secs,
+        minimum_calls: from.minimum_calls,
+        open_secs: from.open_secs,
+    }
+}
+
 fn gateway(from: &Gateway) -> GatewaySettings {
     let set = |secret: &SecretString| (!secret.expose_secret().is_empty()).then(|| secret.clone());
     GatewaySettings {
@@ -220,6 +231,7 @@ fn gateway(from: &Gateway) -> GatewaySettings {
         return_url: from.return_url.clone(),
         timeout_ms: from.timeout_ms,
         late_window_secs: from.late_window_secs,
+        breaker: breaker(&from.breaker),
         merchant_account: (!from.merchant_account.is_empty()).then(|| from.merchant_account.clone()),
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod adyen;
 mod answers;
+mod guarded;
 mod http;
 mod measured;
 mod minor_units;
@@ -24,6 +25,7 @@ pub mod signature;
 pub mod stripe;
 pub mod webhooks;
 
+pub use guarded::guarded;
 pub use outcomes::{
     Captured, ChargeOutcome, Decline, DeclineCategory, Doubt, DoubtReason, NotExecuted, NotExecutedReason,
     PrepareOutcome, ProbeOutcome, RefundFailure, RefundOutcome, RefundProbeOutcome, Refunded, Refusal, RefusalClass,
@@ -32,12 +34,12 @@ pub use outcomes::{
 pub use requests::{AmountError, ChargeRequest, IdempotencyKey, Reference, RefundRequest, RequestError};
 pub use webhooks::{RefundState, WebhookError, WebhookEvent, WebhookKind};
 
-use crate::{ids::OrderId, money::Money};
+use crate::{breakers::BreakerSettings, ids::OrderId, money::Money};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// What a protocol can do. What it cannot, its operations answer with `CannotAsk`, `CannotVoid` or
 /// `NothingToPrepare`. `docs/gateways.md` has them side by side.
@@ -78,6 +80,12 @@ pub trait Gateway: Send + Sync {
     /// Our own name for a charge, known before any call, where the protocol has one: webhooks give it back, and until
     /// the gateway's own name is known it stands in for it.
     fn own_reference(&self, order: OrderId, key: &IdempotencyKey) -> Option<Reference>;
+
+    /// How long its breaker still keeps charges away, as far as this process knows without asking anybody; nothing
+    /// when it lets them through.
+    fn charges_closed_for(&self) -> Option<Duration> {
+        None
+    }
 
     /// Makes what has no effect on money yet. The caller writes the reference down before it charges.
     async fn prepare(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome;
@@ -136,6 +144,8 @@ pub struct GatewaySettings {
     pub timeout_ms: u64,
     /// For how long a call that nobody waits for any more may still arrive there.
     pub late_window_secs: u64,
+    /// When it is left alone.
+    pub breaker: BreakerSettings,
     /// Our account there, for protocols that ask for it.
     pub merchant_account: Option<String>,
 }

@@ -2,7 +2,7 @@
 //! It knows no HTTP server and no apalis.
 //!
 //! Read in this order: what is sold ([`events`], [`seats`], [`holds`]), what a buyer asks for ([`orders`]), how it is
-//! paid ([`payments`], [`gateways`], [`refunds`]), and what the buyer gets ([`tickets`]).
+//! paid ([`payments`], [`gateways`], [`breakers`], [`refunds`]), and what the buyer gets ([`tickets`]).
 
 pub mod events;
 
@@ -15,6 +15,8 @@ pub mod orders;
 pub mod payments;
 
 pub mod gateways;
+
+pub mod breakers;
 
 pub mod refunds;
 

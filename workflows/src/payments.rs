@@ -29,6 +29,7 @@ pub use webhooks::{CaptureNews, CaptureStatus, NewsError, Webhooks};
 
 use crate::gateways::{Decline, NotExecuted, Refusal};
 use orchestrator::action::{Failure, Halt};
+use std::time::Duration;
 
 /// A charge in an amount or currency that the order does not have: never a ticket, always a person.
 pub const AMOUNT_MISMATCH: &str = "amount-mismatch";
@@ -44,8 +45,14 @@ fn declined(decline: &Decline) -> Failure {
     Failure::new(code, format!("the payment was declined: {}", decline.message))
 }
 
-/// A call that was not made, and may be made again.
+/// How long a call waits that we hold back ourselves, where nothing better is known.
+const HELD_BACK: Duration = Duration::from_secs(1);
+
+/// A call that was not made, and may be made again. Where it was we who did not make it, that is no attempt.
 pub(crate) fn not_executed(not_executed: NotExecuted) -> Halt {
+    if not_executed.is_held_back() {
+        return Halt::Parked { after: not_executed.retry_after.unwrap_or(HELD_BACK), reason: not_executed.detail };
+    }
     Halt::Transient {
         failure: Failure::new("gateway-unavailable", not_executed.detail),
         after: not_executed.retry_after,

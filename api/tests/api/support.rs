@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use workflows::{
     access::{AccessTokens, Role, create_token},
+    breakers::BreakerSettings,
     gateways::GatewaySettings,
     holds::Holds,
     orders::{OrderWaits, Places},
@@ -224,6 +225,7 @@ fn gateway() -> GatewaySettings {
         return_url: None,
         timeout_ms: 1000,
         late_window_secs: 1,
+        breaker: BreakerSettings::default(),
         merchant_account: None,
     }
 }

@@ -10,6 +10,9 @@ use super::{Config, Gateway, Profile, Protocol};
 /// Secrets that everybody knows: what documentation, sandboxes and our own examples use.
 const KNOWN_SECRET_PREFIXES: [&str; 5] = ["sk_test_", "whsec_sandbox", "whsec_test", "whsec_...", "..."];
 
+/// The longest that a breaker counts, or stays open before it tries: a quarter of an hour.
+const BREAKER_SECS_MAX: u32 = 900;
+
 /// Reads the secrets that files have, and complains about those that cannot be read or are given twice.
 pub(super) fn read_secret_files(config: &mut Config) -> Vec<String> {
     let mut complaints = Vec::new();
@@ -89,6 +92,15 @@ fn gateways(gateways: &[Gateway], found: &mut Vec<String>) {
         let rate = gateway.breaker.failure_rate;
         if !(rate > 0.0 && rate <= 1.0) {
             found.push(format!("gateways.{name}.breaker.failure_rate must be above 0 and at most 1"));
+        }
+        let breaker = &gateway.breaker;
+        for (key, secs) in [("window_secs", breaker.window_secs), ("open_secs", breaker.open_secs)] {
+            if !(1..=BREAKER_SECS_MAX).contains(&secs) {
+                found.push(format!("gateways.{name}.breaker.{key} must be between 1 and {BREAKER_SECS_MAX}"));
+            }
+        }
+        if breaker.minimum_calls == 0 {
+            found.push(format!("gateways.{name}.breaker.minimum_calls must not be 0"));
         }
     }
 }

@@ -119,7 +119,13 @@ impl Doubt {
 /// Of calls that only ask, and of voids: not having asked leaves what was unknown unknown.
 impl From<NotExecuted> for Doubt {
     fn from(not_executed: NotExecuted) -> Self {
-        Self { reason: DoubtReason::NotAsked, detail: not_executed.detail, retry_after: not_executed.retry_after }
+        let NotExecuted { reason, detail, retry_after } = not_executed;
+        let reason = match reason {
+            NotExecutedReason::NoConnection => DoubtReason::NoConnection,
+            NotExecutedReason::RateLimited => DoubtReason::RateLimited,
+            NotExecutedReason::BreakerOpen | NotExecutedReason::RetryBudget => DoubtReason::BreakerOpen,
+        };
+        Self { reason, detail, retry_after }
     }
 }
 

@@ -62,6 +62,18 @@ pub enum NotExecutedReason {
     NoConnection,
     /// The gateway turned it away (429).
     RateLimited,
+    /// We did not ask: the gateway's breaker is open for this operation.
+    BreakerOpen,
+    /// We did not ask: the same call was made before, and repeated calls are as many as they may be for now.
+    RetryBudget,
+}
+
+impl NotExecuted {
+    /// Whether it was we who did not ask. Nothing is wrong with the call: it waits, and no attempt is used up.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        matches!(self.reason, NotExecutedReason::BreakerOpen | NotExecutedReason::RetryBudget)
+    }
 }
 
 /// A call that was certainly not executed and that will be refused again as it is: a person must look.
@@ -120,8 +132,23 @@ pub enum DoubtReason {
     KeyReused,
     /// The gateway says that the state of the charge forbids the call.
     UnexpectedState,
-    /// The gateway could not be asked: no connection, or turned away. Only of calls that ask.
+    /// The gateway could not be asked: no connection came about. Of calls that ask, and of voids.
+    NoConnection,
+    /// The gateway could not be asked: it turned the call away (429). Of calls that ask, and of voids.
+    RateLimited,
+    /// The gateway would not be asked: our key or our address is wrong. Only of calls that ask.
     NotAsked,
+    /// We did not ask: the gateway's breaker is open for this operation, or the retry budget is used up. Of calls that
+    /// ask, and of voids.
+    BreakerOpen,
+}
+
+impl Doubt {
+    /// Whether it was we who did not ask. The doubt is as old as it was, and no attempt is used up.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.reason == DoubtReason::BreakerOpen
+    }
 }
 
 /// Of [`super::Gateway::prepare`]. Unknown is harmless here: nothing has moved, the same key may be sent again.

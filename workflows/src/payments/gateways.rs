@@ -1,7 +1,8 @@
 //! The gateways of this installation, in order of preference.
 
 use crate::{
-    gateways::{BuildError, Gateway, GatewaySettings, build},
+    breakers::GatewayBreakers,
+    gateways::{BuildError, Gateway, GatewaySettings, build, guarded},
     orders::PaymentMethod,
 };
 use secrecy::SecretString;
@@ -34,6 +35,14 @@ pub struct ConfiguredGateway {
 /// How long it takes from the order's turn until its gateway is asked.
 const UNTIL_ASKED: Duration = Duration::from_secs(1);
 
+impl ConfiguredGateway {
+    /// How long its breaker still keeps charges away; nothing when it lets them through.
+    #[must_use]
+    pub fn charges_closed_for(&self) -> Option<Duration> {
+        self.gateway.charges_closed_for()
+    }
+}
+
 /// All gateways, primary first.
 #[derive(Clone, Default)]
 pub struct Gateways {
@@ -59,7 +68,7 @@ impl Gateways {
                 .cloned()
                 .collect();
             Ok(ConfiguredGateway {
-                gateway: build(one)?,
+                gateway: guarded(build(one)?, GatewayBreakers::alone(&one.name, one.breaker)),
                 webhook_secrets,
                 timeout: Duration::from_millis(one.timeout_ms),
                 late_window: Duration::from_secs(one.late_window_secs),

@@ -6,6 +6,7 @@ mod refunds;
 mod voids;
 
 use super::*;
+use crate::breakers::BreakerSettings;
 use crate::gateways::outcomes::DoubtReason;
 use crate::gateways::scripted_server::{Script, Server};
 use crate::gateways::{Captured, build};
@@ -34,6 +35,7 @@ fn settings(base_url: &str) -> GatewaySettings {
         return_url: None,
         timeout_ms: 1_000,
         late_window_secs: 1,
+        breaker: BreakerSettings::default(),
         merchant_account: Some("ShowrunnerTest".into()),
     }
 }

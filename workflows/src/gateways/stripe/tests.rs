@@ -5,6 +5,7 @@ mod refunds;
 mod webhooks;
 
 use super::*;
+use crate::breakers::BreakerSettings;
 use crate::gateways::scripted_server::{Script, Server};
 use crate::gateways::{Captured, build};
 use crate::ids::{OrderId, RefundId};
@@ -28,6 +29,7 @@ fn settings(base_url: &str) -> GatewaySettings {
         return_url: None,
         timeout_ms: 1_000,
         late_window_secs: 1,
+        breaker: BreakerSettings::default(),
         merchant_account: None,
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use workflows::breakers::BreakerSettings;
 use workflows::gateways::{
     ChargeRequest, Gateway, GatewaySettings, IdempotencyKey, PrepareOutcome, Reference, RefundRequest, build,
 };
@@ -164,6 +165,7 @@ pub(super) fn settings(protocol: &str, base_url: &str) -> GatewaySettings {
         return_url: Some("https://tickets.example/back".into()),
         timeout_ms: TIMEOUT_MS,
         late_window_secs: 1,
+        breaker: BreakerSettings::default(),
         merchant_account: Some("Conformance".into()),
     }
 }

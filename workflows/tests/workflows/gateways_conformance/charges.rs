@@ -269,7 +269,7 @@ pub(super) async fn a_gateway_that_is_away_has_done_nothing(mut bench: Bench) {
     assert_eq!(why.reason, NotExecutedReason::NoConnection);
     if gateway.capabilities().probes_charges {
         let probed = gateway.probe(&charge, reference.as_ref()).await;
-        assert!(matches!(&probed, ProbeOutcome::Unknown(it) if it.reason == DoubtReason::NotAsked), "{probed:?}");
+        assert!(matches!(&probed, ProbeOutcome::Unknown(it) if it.reason == DoubtReason::NoConnection), "{probed:?}");
     }
 }
 

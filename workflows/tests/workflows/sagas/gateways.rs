@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use workflows::gateways::GatewaySettings;
+use workflows::{breakers::BreakerSettings, gateways::GatewaySettings};
 
 /// How long the gateway's answers are waited for.
 pub(super) const GATEWAY_TIMEOUT_MS: u32 = 1_500;
@@ -55,6 +55,7 @@ impl Sandbox {
             return_url: Some("https://shop.example.org/return".into()),
             timeout_ms: GATEWAY_TIMEOUT_MS.into(),
             late_window_secs: 1,
+            breaker: BreakerSettings::default(),
             merchant_account: Some("TestMerchant".into()),
         }
     }
