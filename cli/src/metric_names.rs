@@ -83,6 +83,16 @@ pub(crate) const METRICS: &[Metric] = &[
         &["gateway", "operation", "outcome"],
         "How long calls to gateways took, by what came of them.",
     ),
+    counter(
+        "showrunner_breaker_moves_total",
+        &["gateway", "operation", "to"],
+        "Moves of breakers, by what they are now.",
+    ),
+    counter(
+        "showrunner_gateway_calls_held_back_total",
+        &["gateway", "operation", "why"],
+        "Calls that were not made: behind a breaker, or beyond the retry budget.",
+    ),
     counter("showrunner_webhooks_total", &["gateway", "outcome"], "Webhooks, by whether they could be believed."),
     counter(
         "showrunner_webhooks_unmatched_total",

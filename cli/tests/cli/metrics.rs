@@ -28,12 +28,14 @@ const MAKERS: [(&str, &str); 3] = [
     (concat!("metrics::", "histogram!("), "histogram"),
 ];
 /// Told only where something has gone wrong.
-const OF_TROUBLE: [&str; 5] = [
+const OF_TROUBLE: [&str; 7] = [
     "showrunner_webhooks_unmatched_total",
     "showrunner_disputes_total",
     "showrunner_commit_failures_total",
     "showrunner_http_requests_shed_total",
     "showrunner_claims_superseded_total",
+    "showrunner_breaker_moves_total",
+    "showrunner_gateway_calls_held_back_total",
 ];
 
 fn kind(of: &Kind) -> &'static str {

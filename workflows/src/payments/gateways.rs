@@ -1,7 +1,7 @@
 //! The gateways of this installation, in order of preference.
 
 use crate::{
-    breakers::GatewayBreakers,
+    breakers::{GatewayBreakers, Surroundings},
     gateways::{BuildError, Gateway, GatewaySettings, build, guarded},
     orders::PaymentMethod,
 };
@@ -67,10 +67,12 @@ impl Gateways {
                 .flatten()
                 .cloned()
                 .collect();
+            let timeout = Duration::from_millis(one.timeout_ms);
+            let breakers = GatewayBreakers::alone(&one.name, timeout, one.breaker, Surroundings::default());
             Ok(ConfiguredGateway {
-                gateway: guarded(build(one)?, GatewayBreakers::alone(&one.name, one.breaker)),
+                gateway: guarded(build(one)?, breakers),
                 webhook_secrets,
-                timeout: Duration::from_millis(one.timeout_ms),
+                timeout,
                 late_window: Duration::from_secs(one.late_window_secs),
             })
         });

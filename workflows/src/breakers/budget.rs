@@ -1,0 +1,120 @@
+//! How many calls may be made that were made before. When a gateway fails, everybody tries again; without a limit
+//! that is what keeps it down.
+//!
+//! Every first call earns a fifth of a repeated one. Somebody who is alone must be able to try again as well, so a few
+//! are there from the beginning, and one more comes with every second.
+
+use super::state::Millis;
+use std::collections::HashMap;
+
+/// What a repeated call costs; a first one earns a fifth of it.
+const COST: i64 = 100;
+const EARNED: i64 = 20;
+/// What is there from the beginning: ten calls.
+const RESERVE: i64 = 10 * COST;
+/// What there can be at most: a hundred calls.
+const SAVED_MAX: i64 = 100 * COST;
+/// In how many milliseconds one hundredth of a call comes by itself: one call in a second.
+const TRICKLE_MS: i64 = 10;
+/// How long a call is remembered whose answer did not come.
+const REMEMBERED_MS: i64 = 600_000;
+/// How many are remembered; beyond that, a repeated call counts as a first one.
+const CALLS_MAX: usize = 10_000;
+
+/// The repeated calls that one gateway may be asked for.
+#[derive(Debug)]
+pub(super) struct Budget {
+    saved: i64,
+    at: Millis,
+    /// Calls without an answer, until when they are remembered.
+    unanswered: HashMap<String, Millis>,
+}
+
+impl Budget {
+    pub(super) fn new(now: Millis) -> Self {
+        Self { saved: RESERVE, at: now, unanswered: HashMap::new() }
+    }
+
+    /// Takes what this call costs; false when there is not enough.
+    pub(super) fn take(&mut self, call: &str, now: Millis) -> bool {
+        self.trickle(now);
+        if self.unanswered.get(call).is_some_and(|until| now < *until) {
+            if self.saved < COST {
+                return false;
+            }
+            self.saved -= COST;
+            return true;
+        }
+        self.saved = (self.saved + EARNED).min(SAVED_MAX);
+        if self.unanswered.len() >= CALLS_MAX {
+            self.unanswered.retain(|_, until| now < *until);
+        }
+        if self.unanswered.len() < CALLS_MAX {
+            self.unanswered.insert(call.to_owned(), now.saturating_add(REMEMBERED_MS));
+        }
+        true
+    }
+
+    /// It was answered, or not made: it is not made again, or for the first time.
+    pub(super) fn forget(&mut self, call: &str) {
+        self.unanswered.remove(call);
+    }
+
+    fn trickle(&mut self, now: Millis) {
+        let come = now.saturating_sub(self.at).max(0) / TRICKLE_MS;
+        self.at = self.at.saturating_add(come * TRICKLE_MS);
+        self.saved = self.saved.saturating_add(come).min(SAVED_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_first_call_earns_a_fifth_of_a_repeated_one() {
+        let mut budget = Budget::new(0);
+        for call in 0..500 {
+            assert!(budget.take(&format!("charge:{call}"), 0));
+        }
+        let repeated = (0..500).filter(|call| budget.take(&format!("charge:{call}"), 0)).count();
+        assert_eq!(repeated, 100, "as many as can be saved");
+        let mut budget = Budget::new(0);
+        for call in 0..100 {
+            assert!(budget.take(&format!("charge:{call}"), 0));
+        }
+        let repeated = (0..100).filter(|call| budget.take(&format!("charge:{call}"), 0)).count();
+        assert_eq!(repeated, 30, "the reserve, and a fifth");
+    }
+
+    #[test]
+    fn somebody_who_is_alone_may_try_once_a_second() {
+        let mut budget = Budget::new(0);
+        assert!(budget.take("charge:a", 0));
+        assert_eq!((0..50).filter(|_| budget.take("charge:a", 0)).count(), 10);
+        assert!(!budget.take("charge:a", 790));
+        assert!(budget.take("charge:a", 800), "what the first call earned, and the rest came by itself");
+        assert!(!budget.take("charge:a", 1_799));
+        assert!(budget.take("charge:a", 1_800));
+    }
+
+    #[test]
+    fn what_was_answered_is_not_repeated() {
+        let mut budget = Budget::new(0);
+        for _ in 0..100 {
+            assert!(budget.take("charge:a", 0));
+            budget.forget("charge:a");
+        }
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_there_is_room_for() {
+        let mut budget = Budget::new(0);
+        for call in 0..=CALLS_MAX {
+            assert!(budget.take(&format!("charge:{call}"), 0));
+        }
+        assert_eq!(budget.unanswered.len(), CALLS_MAX);
+        assert!(budget.take("charge:late", REMEMBERED_MS));
+        assert_eq!(budget.unanswered.len(), 1);
+    }
+}
