@@ -250,12 +250,12 @@ impl GatewayBreakers {
         self.tell(operation, record.state.name(), moved.state.name());
     }
 
-    /// How long calls are still kept away, as far as this process knows without asking anybody.
+    /// How long to stay away while calls are kept away, as far as this process knows without asking anybody.
     #[must_use]
     pub fn closed_for(&self, operation: Operation) -> Option<Duration> {
         let now = self.0.surroundings.now();
         match rules::admit(&self.kept().record(operation), now, self.0.lease) {
-            Verdict::Wait(wait) => Some(Duration::from_millis(u64::try_from(wait).unwrap_or_default())),
+            Verdict::Wait(wait) => Some(self.0.surroundings.spread(wait)),
             Verdict::Pass(_) => None,
         }
     }

@@ -27,7 +27,7 @@ pub use settle::{Adopt, Adopted, LeftBehind, SETTLE_DOUBT, Settle, SettledDoubt}
 pub use take_back::{TakeBack, TakenBack};
 pub use webhooks::{CaptureNews, CaptureStatus, NewsError, Webhooks};
 
-use crate::gateways::{Decline, NotExecuted, Refusal};
+use crate::gateways::{Decline, Doubt, NotExecuted, Refusal};
 use orchestrator::action::{Failure, Halt};
 use std::time::Duration;
 
@@ -48,15 +48,28 @@ fn declined(decline: &Decline) -> Failure {
 /// How long a call waits that we hold back ourselves, where nothing better is known.
 const HELD_BACK: Duration = Duration::from_secs(1);
 
-/// A call that was not made, and may be made again. Where it was we who did not make it, that is no attempt.
+/// It was we who did not ask: no attempt is used up.
+pub(crate) fn held_back(after: Option<Duration>, reason: String) -> Halt {
+    Halt::Parked { after: after.unwrap_or(HELD_BACK), reason }
+}
+
+/// A call that was not made, and may be made again.
 pub(crate) fn not_executed(not_executed: NotExecuted) -> Halt {
     if not_executed.is_held_back() {
-        return Halt::Parked { after: not_executed.retry_after.unwrap_or(HELD_BACK), reason: not_executed.detail };
+        return held_back(not_executed.retry_after, not_executed.detail);
     }
     Halt::Transient {
         failure: Failure::new("gateway-unavailable", not_executed.detail),
         after: not_executed.retry_after,
     }
+}
+
+/// A call that leaves us in doubt, or as much in doubt as before.
+pub(crate) fn doubtful(doubt: Doubt) -> Halt {
+    if doubt.is_held_back() {
+        return held_back(doubt.retry_after, doubt.detail);
+    }
+    Halt::in_doubt("gateway-doubt", doubt.detail)
 }
 
 /// A call that the gateway will never take.

@@ -3,7 +3,7 @@
 use super::{
     AMOUNT_MISMATCH, Gateways, HOLD_EXPIRED, PaymentNote, Told,
     charges::{Attempted, Known, charges},
-    declined,
+    declined, doubtful, held_back,
     news::told,
     not_executed, payment_signal, refused,
     route::{self, Route},
@@ -11,6 +11,7 @@ use super::{
     unwanted::Unwanted,
 };
 use crate::{
+    breakers::{Operation, parked_reason},
     gateways::{
         Captured, ChargeOutcome, ChargeRequest, Decline, DeclineCategory, Gateway, IdempotencyKey, NotExecuted,
         PrepareOutcome, ProbeOutcome, Reference, Refusal, VoidOutcome,
@@ -114,13 +115,35 @@ impl Charge {
             return Ok(PaymentNote::Intended { gateway, key, amount });
         }
         let takers = takers(&self.gateways, input)?;
-        let Route { gateway, generation } = route::next(&charges, &takers)
-            .ok_or_else(|| Halt::permanent("card-declined", "no gateway is left that could take the payment"))?;
+        if route::next(&charges, &takers).is_none() {
+            return Err(Halt::permanent("card-declined", "no gateway is left that could take the payment"));
+        }
+        let let_through = |gateway: &&str| charges_closed_for(&self.gateways, gateway).is_none();
+        let open: Vec<_> = takers.iter().copied().filter(let_through).collect();
+        let Route { gateway, generation } =
+            route::next(&charges, &open).ok_or_else(|| self.kept_away(call, input, &takers))?;
         let base = format!("{}:{gateway}", call.idempotency_key());
         let key = if generation == 1 { base } else { format!("{base}:{generation}") };
         let key = IdempotencyKey::new(key).map_err(|error| Halt::permanent("idempotency-key", error.to_string()))?;
         Ok(PaymentNote::Intended { gateway: gateway.to_owned(), key, amount: input.total })
     }
+
+    /// Nobody who could take the payment lets charges through: until the first of them does, or the hold is over.
+    fn kept_away(&self, call: &Call, input: &ChargeInput, takers: &[&str]) -> Halt {
+        let Ok(left) = (input.expires_at - call.now).to_std() else { return hold_expired() };
+        let closed = takers.iter().filter_map(|gateway| Some((charges_closed_for(&self.gateways, gateway)?, gateway)));
+        match closed.min() {
+            Some((wait, gateway)) => {
+                Halt::Parked { after: wait.min(left), reason: parked_reason(gateway, Operation::Charge) }
+            }
+            // it lets them through since a moment ago
+            None => Halt::Parked { after: Duration::ZERO, reason: "a gateway".to_owned() },
+        }
+    }
+}
+
+fn charges_closed_for(gateways: &Gateways, gateway: &str) -> Option<Duration> {
+    gateways.get(gateway)?.charges_closed_for()
 }
 
 /// The gateways that take the payment method and the amount, in order of preference.
@@ -286,7 +309,7 @@ impl<'a> Charging<'a> {
             ProbeOutcome::NotFound => {
                 Err(Halt::in_doubt("charge-not-found", "the gateway does not know the charge that it has named"))
             }
-            ProbeOutcome::Unknown(doubt) => Err(Halt::in_doubt("gateway-doubt", doubt.detail)),
+            ProbeOutcome::Unknown(doubt) => Err(doubtful(doubt)),
         }
     }
 
@@ -302,7 +325,7 @@ impl<'a> Charging<'a> {
             VoidOutcome::Accepted | VoidOutcome::NotFound | VoidOutcome::CannotVoid | VoidOutcome::Refused(_) => {
                 Ok(Asked::Open)
             }
-            VoidOutcome::Unknown(doubt) => Err(Halt::in_doubt("gateway-doubt", doubt.detail)),
+            VoidOutcome::Unknown(doubt) => Err(doubtful(doubt)),
         }
     }
 
@@ -311,12 +334,11 @@ impl<'a> Charging<'a> {
         let (gateways, order_id, charge) = (self.gateways, self.input.order_id, &self.attempt);
         let (call, notebook) = (self.call, self.notebook);
         let unwanted = Unwanted { gateways, call, notebook, order_id, charge, news: told(call, charge) };
-        let expired = || Halt::permanent(HOLD_EXPIRED, "the hold has ended before the payment was taken");
         match unwanted.end().await {
             // the step that commits the seats decides what to do with it
             Ok(Some(captured)) => self.captured(captured).await,
             // what could not be ended its compensation ends
-            Ok(None) | Err(Halt::Transient { .. } | Halt::Permanent(_)) => Err(expired()),
+            Ok(None) | Err(Halt::Transient { .. } | Halt::Parked { .. } | Halt::Permanent(_)) => Err(hold_expired()),
             Err(halt) => Err(halt),
         }
     }
@@ -343,7 +365,21 @@ impl<'a> Charging<'a> {
     async fn not_executed(&self, reason: NotExecuted) -> Answer<Halt> {
         let (gateway, key) = self.names();
         PaymentNote::NotExecuted { gateway, key }.write(self.notebook).await?;
+        if reason.is_held_back() {
+            return Ok(self.step_aside(reason));
+        }
         Ok(self.go_on(Known::Idle, Failure::new("gateway-unavailable", reason.detail), reason.retry_after))
+    }
+
+    /// It was we who did not ask, so no attempt is used up: a gateway that was not asked yet comes at once.
+    fn step_aside(&self, reason: NotExecuted) -> Halt {
+        let charges = charges(self.call);
+        let was_asked =
+            |gateway: &str| gateway == self.attempt.gateway || charges.iter().any(|charge| charge.gateway == gateway);
+        let takers = takers(self.gateways, self.input).unwrap_or_default();
+        let after =
+            if takers.iter().all(|gateway| was_asked(gateway)) { reason.retry_after } else { Some(Duration::ZERO) };
+        held_back(after, reason.detail)
     }
 
     /// A gateway that takes nothing from us; another one may.
@@ -434,6 +470,10 @@ impl<'a> Charging<'a> {
     fn names(&self) -> (String, IdempotencyKey) {
         (self.attempt.gateway.clone(), self.attempt.key.clone())
     }
+}
+
+fn hold_expired() -> Halt {
+    Halt::permanent(HOLD_EXPIRED, "the hold has ended before the payment was taken")
 }
 
 /// More, less, or other money than the order costs.

@@ -3,7 +3,7 @@
 use super::{
     Gateways, PaymentNote, Told,
     charges::{Attempted, Known},
-    payment_signal, refused,
+    doubtful, payment_signal, refused,
 };
 use crate::{
     gateways::{Captured, ChargeRequest, IdempotencyKey, Reference, VoidOutcome},
@@ -34,7 +34,7 @@ impl Unwanted<'_> {
     ///
     /// # Errors
     /// [`Halt::Wait`] while the gateway has its webhook still to send; [`Halt::Transient`] when it could not be
-    /// asked; [`Halt::Permanent`] when it will not do it: a person must look.
+    /// asked; [`Halt::Permanent`] when it will not do it: a person must look; [`Halt::Parked`] behind a breaker.
     pub(super) async fn end(&self) -> Answer<Option<Captured>> {
         match (self.charge.known, &self.charge.reference) {
             (Known::Captured(amount), Some(reference)) => {
@@ -71,6 +71,7 @@ impl Unwanted<'_> {
             VoidOutcome::NotFound => Err(later("charge-not-found", "the gateway does not know the charge")),
             VoidOutcome::CannotVoid => Err(later("charge-open", "the gateway cannot end the charge")),
             VoidOutcome::Refused(refusal) => Err(Halt::Permanent(refused(refusal))),
+            VoidOutcome::Unknown(doubt) if doubt.is_held_back() => Err(doubtful(doubt)),
             VoidOutcome::Unknown(doubt) => {
                 Err(Halt::Transient { failure: Failure::new("gateway-doubt", doubt.detail), after: doubt.retry_after })
             }

@@ -7,7 +7,7 @@ use crate::{
     },
     ids::{OrderId, RefundId},
     money::Money,
-    payments::{AMOUNT_MISMATCH, Gateways, not_executed, refused},
+    payments::{AMOUNT_MISMATCH, Gateways, doubtful, not_executed, refused},
 };
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -189,7 +189,7 @@ impl<'a> Refunding<'a> {
             },
             RefundOutcome::NotExecuted(reason) => Err(not_executed(reason)),
             RefundOutcome::Refused(refusal) => Err(Halt::Permanent(refused(refusal))),
-            RefundOutcome::Unknown(doubt) => Err(Halt::in_doubt("gateway-doubt", doubt.detail)),
+            RefundOutcome::Unknown(doubt) => Err(doubtful(doubt)),
         }
     }
 
@@ -234,7 +234,7 @@ impl<'a> Refunding<'a> {
             RefundProbeOutcome::Pending(refunded) => Err(self.wait(refunded.reference).await?),
             RefundProbeOutcome::Failed(failure) => Err(self.failed(failure).await?),
             RefundProbeOutcome::NotFound | RefundProbeOutcome::CannotAsk => Ok(None),
-            RefundProbeOutcome::Unknown(doubt) => Err(Halt::in_doubt("gateway-doubt", doubt.detail)),
+            RefundProbeOutcome::Unknown(doubt) => Err(doubtful(doubt)),
         }
     }
 

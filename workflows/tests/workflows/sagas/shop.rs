@@ -137,7 +137,11 @@ impl Shop {
         Self::on(BookingSettings::default(), gateways, vec![primary, backup]).await
     }
 
-    async fn on(settings: BookingSettings, gateways: Vec<Arc<dyn Gateway>>, sandboxes: Vec<Sandbox>) -> Self {
+    pub(super) async fn on(
+        settings: BookingSettings,
+        gateways: Vec<Arc<dyn Gateway>>,
+        sandboxes: Vec<Sandbox>,
+    ) -> Self {
         let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
         let url = TestServers::shared().database(&migrations).unwrap();
         let pool = orchestrator::db::connect(&url, 12).await.unwrap();
