@@ -18,6 +18,7 @@ use workflows::{
     orders,
     payments::Gateways,
     projection::BookingProjection,
+    redis_link::RedisLink,
     registry::{self, Needs},
     seat_cache::SeatCache,
     seats,
@@ -65,9 +66,9 @@ impl Stack {
         let pool = connect(config).await?;
         let booking = booking(config);
         booking.check()?;
-        let cache = match &config.servers.redis_url {
-            Some(url) => SeatCache::new(url.expose_secret()).context("REDIS_URL")?,
-            None => SeatCache::absent(),
+        let redis = match &config.servers.redis_url {
+            Some(url) => RedisLink::new(url.expose_secret()).context("REDIS_URL")?,
+            None => RedisLink::absent(),
         };
         let gateways = Arc::new(Gateways::build(&config.gateways.iter().map(gateway).collect::<Vec<_>>())?);
         let ticket_keys = match &config.security.ticket_key_file {
@@ -85,7 +86,7 @@ impl Stack {
             ..EngineSettings::default()
         };
         let engine = Engine::new(settings, pool.clone(), Arc::new(registry), Arc::new(BookingProjection));
-        let holds = Holds::new(pool, cache, booking.hold_ttl());
+        let holds = Holds::new(pool, SeatCache::on(redis), booking.hold_ttl());
         let retention_days =
             i32::try_from(config.worker.retention_days).context("worker.retention_days is too long")?;
         Ok(Self { engine, holds, gateways, ticket_keys, booking, retention_days })

@@ -30,6 +30,7 @@ pub mod ids;
 pub mod invariants;
 pub mod money;
 pub mod projection;
+pub mod redis_link;
 pub mod registry;
 pub mod search;
 pub mod seat_cache;

@@ -4,21 +4,13 @@
 //! A seat is one key, `{evt_…}:seat:<seatId>`; an event's keys share a hash tag, so that a script sees them all
 //! on one node of a cluster. Its value is `version|kind|owner`: the version is the row's in Postgres, so a
 //! message that comes late is known as late. Every key ends by itself.
-//!
-//! Redis may be down, empty, cut off, hanging or slow at any time. Each call has a short time, and after a few
-//! failures in a row nobody asks for a moment (`seat_cache/breaker.rs`).
 
-mod breaker;
-mod connection;
-
-use crate::ids::{EventId, HoldId};
-use breaker::{Breaker, Change};
-use connection::Connection;
-use redis::Script;
-use std::{
-    sync::{Arc, LazyLock},
-    time::Duration,
+use crate::{
+    ids::{EventId, HoldId},
+    redis_link::{LinkError, RedisLink},
 };
+use redis::{FromRedisValue, Script, ScriptInvocation};
+use std::{sync::LazyLock, time::Duration};
 
 /// How long a seat stays taken here before Postgres has committed it.
 pub const PROVISIONAL_TTL: Duration = Duration::from_secs(5);
@@ -28,33 +20,8 @@ pub const FREE_TTL: Duration = Duration::from_secs(60);
 pub const SOLD_TTL: Duration = Duration::from_secs(86_400);
 /// How long an event counts as warmed.
 pub const WARM_TTL: Duration = Duration::from_secs(6 * 3_600);
-/// The longest that one call may take.
-pub const CALL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Seats in one script call.
 const SEATS_PER_CALL_MAX: usize = 500;
-
-/// Why Redis could not be asked. Never a reason to refuse anybody: Postgres decides.
-#[derive(Debug, thiserror::Error)]
-pub enum SeatCacheError {
-    /// The address is not one.
-    #[error("`{address}` is not the address of a Redis")]
-    Address {
-        /// What was given, without its password.
-        address: String,
-        /// Why.
-        #[source]
-        source: redis::RedisError,
-    },
-    /// There is none, or it failed so often just now that it is left alone for a moment.
-    #[error("Redis is not asked at the moment")]
-    Away,
-    /// No answer in time.
-    #[error("Redis has not answered within {} ms", CALL_TIMEOUT.as_millis())]
-    Slow,
-    /// It refused, or the connection broke.
-    #[error("Redis could not be asked")]
-    Failed(#[from] redis::RedisError),
-}
 
 /// What came of asking for seats.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,45 +70,36 @@ pub enum Standing {
 
 /// Redis, as far as seats go. Cheap to clone.
 #[derive(Clone)]
-pub struct SeatCache(Option<Arc<Inner>>);
-
-struct Inner {
-    connection: Connection,
-    breaker: Breaker,
-}
+pub struct SeatCache(RedisLink);
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("seat_cache/take.lua")));
 static LET_GO: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("seat_cache/let_go.lua")));
 static MIRROR: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("seat_cache/mirror.lua")));
 
 impl SeatCache {
-    /// For an address (`redis://`, `rediss://`, `unix://`; several with commas: a cluster). Connects when first
-    /// asked, so that a Redis that is down at start is no obstacle. Call it inside a tokio runtime.
-    ///
-    /// # Errors
-    /// [`SeatCacheError::Address`].
-    pub fn new(address: &str) -> Result<Self, SeatCacheError> {
-        let connection = Connection::new(address)?;
-        Ok(Self(Some(Arc::new(Inner { connection, breaker: Breaker::default() }))))
+    /// On this connection.
+    #[must_use]
+    pub fn on(link: RedisLink) -> Self {
+        Self(link)
     }
 
     /// None: everything goes through Postgres.
     #[must_use]
     pub fn absent() -> Self {
-        Self(None)
+        Self(RedisLink::absent())
     }
 
     /// Whether there is none to be told anything.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        self.0.is_none()
+        self.0.is_absent()
     }
 
     /// Takes all the seats for this hold or none. Those that the hold has already stay its own.
     ///
     /// # Errors
-    /// [`SeatCacheError`]: Redis is no help now.
-    pub async fn take(&self, event: EventId, hold: HoldId, seats: &[String]) -> Result<Take, SeatCacheError> {
+    /// [`LinkError`]: Redis is no help now.
+    pub async fn take(&self, event: EventId, hold: HoldId, seats: &[String]) -> Result<Take, LinkError> {
         let mut call = TAKE.prepare_invoke();
         call.key(warm_key(event));
         for seat in seats {
@@ -158,8 +116,8 @@ impl SeatCache {
     /// Gives back what [`Self::take`] took and Postgres refused.
     ///
     /// # Errors
-    /// [`SeatCacheError`]: the keys end by themselves soon.
-    pub async fn let_go(&self, event: EventId, hold: HoldId, seats: &[String]) -> Result<(), SeatCacheError> {
+    /// [`LinkError`]: the keys end by themselves soon.
+    pub async fn let_go(&self, event: EventId, hold: HoldId, seats: &[String]) -> Result<(), LinkError> {
         let mut call = LET_GO.prepare_invoke();
         for seat in seats {
             call.key(seat_key(event, seat));
@@ -171,8 +129,8 @@ impl SeatCache {
     /// Tells how seats stand in Postgres. What is older than what is known already is passed over.
     ///
     /// # Errors
-    /// [`SeatCacheError`]: some of it may have been told.
-    pub async fn mirror(&self, event: EventId, states: &[SeatState]) -> Result<(), SeatCacheError> {
+    /// [`LinkError`]: some of it may have been told.
+    pub async fn mirror(&self, event: EventId, states: &[SeatState]) -> Result<(), LinkError> {
         for chunk in states.chunks(SEATS_PER_CALL_MAX) {
             let mut call = MIRROR.prepare_invoke();
             for state in chunk {
@@ -192,68 +150,37 @@ impl SeatCache {
     /// Marks an event as told of.
     ///
     /// # Errors
-    /// [`SeatCacheError`].
-    pub async fn mark_warm(&self, event: EventId) -> Result<(), SeatCacheError> {
+    /// [`LinkError`].
+    pub async fn mark_warm(&self, event: EventId) -> Result<(), LinkError> {
         let mut command = redis::cmd("SET");
         command.arg(warm_key(event)).arg("1").arg("PX").arg(millis(WARM_TTL));
-        self.ask(|mut connection| async move { connection.command(&command).await }).await
+        counted(self.0.command(&command).await)
     }
 
     /// Whether an event has been told of.
     ///
     /// # Errors
-    /// [`SeatCacheError`].
-    pub async fn is_warm(&self, event: EventId) -> Result<bool, SeatCacheError> {
+    /// [`LinkError`].
+    pub async fn is_warm(&self, event: EventId) -> Result<bool, LinkError> {
         let mut command = redis::cmd("EXISTS");
         command.arg(warm_key(event));
-        self.ask(|mut connection| async move { connection.command(&command).await }).await
+        counted(self.0.command(&command).await)
     }
 
     /// Whether Redis answers, for readiness.
     pub async fn answers(&self) -> bool {
-        let command = redis::cmd("PING");
-        let pong: Result<String, _> =
-            self.ask(|mut connection| async move { connection.command(&command).await }).await;
-        pong.is_ok()
+        self.0.answers().await
     }
 
-    async fn invoke<T: redis::FromRedisValue>(&self, call: &redis::ScriptInvocation<'_>) -> Result<T, SeatCacheError> {
-        self.ask(|mut connection| async move { connection.script(call).await }).await
-    }
-
-    /// One call, within its time, behind the breaker.
-    async fn ask<T, F>(&self, call: impl FnOnce(Connection) -> F) -> Result<T, SeatCacheError>
-    where
-        F: Future<Output = Result<T, redis::RedisError>>,
-    {
-        let inner = self.0.as_ref().ok_or(SeatCacheError::Away)?;
-        let count = |outcome| metrics::counter!("showrunner_seat_cache_calls_total", "outcome" => outcome).increment(1);
-        if !inner.breaker.admits(tokio::time::Instant::now()) {
-            count("away");
-            return Err(SeatCacheError::Away);
-        }
-        let (answer, outcome) = match tokio::time::timeout(CALL_TIMEOUT, call(inner.connection.clone())).await {
-            Ok(Ok(answer)) => (Ok(answer), "answered"),
-            Ok(Err(error)) => (Err(SeatCacheError::Failed(error)), "failed"),
-            Err(_) => (Err(SeatCacheError::Slow), "slow"),
-        };
-        count(outcome);
-        let change = inner.breaker.record(answer.is_ok(), tokio::time::Instant::now());
-        tell(change, answer.as_ref().err());
-        answer
+    async fn invoke<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, LinkError> {
+        counted(self.0.script(call).await)
     }
 }
 
-/// Says that Redis is gone, and that it is back: once each, however many ask.
-fn tell(change: Option<Change>, error: Option<&SeatCacheError>) {
-    match (change, error) {
-        (Some(Change::Opened), Some(error)) => {
-            let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-            tracing::warn!(error = cause, "Redis is away, and PostgreSQL alone decides, more slowly: {cause}");
-        }
-        (Some(Change::Closed), _) => tracing::info!("Redis is back"),
-        _ => {}
-    }
+fn counted<T>(answer: Result<T, LinkError>) -> Result<T, LinkError> {
+    let outcome = answer.as_ref().map_or_else(LinkError::outcome, |_| "answered");
+    metrics::counter!("showrunner_seat_cache_calls_total", "outcome" => outcome).increment(1);
+    answer
 }
 
 fn seat_key(event: EventId, seat: &str) -> String {

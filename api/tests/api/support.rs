@@ -21,6 +21,7 @@ use workflows::{
     orders::{OrderWaits, Places},
     payments::{Gateways, Webhooks},
     projection::BookingProjection,
+    redis_link::RedisLink,
     registry::{Needs, registry},
     seat_cache::SeatCache,
     settings::BookingSettings,
@@ -90,7 +91,7 @@ impl App {
 
     pub(crate) async fn with(settings: ApiSettings) -> Self {
         let (database_url, redis_url) = servers().await;
-        Self::on(&database_url, SeatCache::new(&redis_url).unwrap(), settings, None).await
+        Self::on(&database_url, SeatCache::on(RedisLink::new(&redis_url).unwrap()), settings, None).await
     }
 
     /// Another process on the same database.

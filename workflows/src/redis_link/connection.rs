@@ -1,6 +1,6 @@
 //! One Redis, or a cluster of them. Both connect when first asked and reconnect by themselves.
 
-use super::{CALL_TIMEOUT, SeatCacheError};
+use super::{CALL_TIMEOUT, LinkError};
 use redis::{
     Cmd, FromRedisValue, RedisError, ScriptInvocation,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -21,8 +21,8 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    pub(super) fn new(address: &str) -> Result<Self, SeatCacheError> {
-        let refuse = |source| SeatCacheError::Address { address: without_password(address), source };
+    pub(super) fn new(address: &str) -> Result<Self, LinkError> {
+        let refuse = |source| LinkError::Address { address: without_password(address), source };
         if address.contains(',') {
             let nodes: Vec<&str> = address.split(',').map(str::trim).collect();
             let client = ClusterClient::builder(nodes)

@@ -6,7 +6,8 @@
 
 use crate::{
     ids::{EventId, HoldId},
-    seat_cache::{SeatCache, SeatCacheError, SeatState, Standing},
+    redis_link::LinkError,
+    seat_cache::{SeatCache, SeatState, Standing},
 };
 use orchestrator::outbox::{Message, enqueue_in_tx};
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ pub enum MirrorError {
     Database(#[from] sqlx::Error),
     /// Redis is no help now.
     #[error("Redis could not be told")]
-    Cache(#[from] SeatCacheError),
+    Cache(#[from] LinkError),
 }
 
 /// Puts a message about changed seats into the outbox.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use workflows::{
     holds::{Holds, ReserveError, commit_in_tx},
     ids::HoldId,
-    seat_cache::{SeatCache, SeatCacheError, SeatState, Standing, Taken},
+    redis_link::{LinkError, RedisLink},
+    seat_cache::{SeatCache, SeatState, Standing, Taken},
     seats::{SeatStatus::Held, mirror_seats, warm_if_cold},
 };
 
@@ -122,7 +123,7 @@ async fn a_redis_that_hangs_costs_little_and_then_nothing() {
         }
     });
     let world = World::new(Redis::Absent).await;
-    let cache = SeatCache::new(&format!("redis://{address}")).unwrap();
+    let cache = SeatCache::on(RedisLink::new(&format!("redis://{address}")).unwrap());
     let world = World { holds: Holds::new(world.pool.clone(), cache.clone(), HOLD_TTL), ..world };
     for seat in 0..20 {
         world.held("ann", &[seat]).await;
@@ -130,7 +131,7 @@ async fn a_redis_that_hangs_costs_little_and_then_nothing() {
     assert!(!cache.answers().await);
     until("it is left alone", || async {
         let asked = cache.is_warm(world.event).await;
-        matches!(asked, Err(SeatCacheError::Away))
+        matches!(asked, Err(LinkError::Away))
     })
     .await;
     assert_eq!(world.count(Held).await, 20);
@@ -140,8 +141,8 @@ async fn a_redis_that_hangs_costs_little_and_then_nothing() {
 
 #[tokio::test]
 async fn an_address_that_is_none_is_refused_without_its_password() {
-    let Err(error) = SeatCache::new("http://:secret@db/") else { panic!("accepted") };
-    assert!(matches!(error, SeatCacheError::Address { .. }));
+    let Err(error) = RedisLink::new("http://:secret@db/") else { panic!("accepted") };
+    assert!(matches!(error, LinkError::Address { .. }));
     assert!(!format!("{error} {error:?}").contains("secret"));
-    assert!(SeatCache::new("redis://a:1,redis://b:2").is_ok(), "a cluster");
+    assert!(RedisLink::new("redis://a:1,redis://b:2").is_ok(), "a cluster");
 }

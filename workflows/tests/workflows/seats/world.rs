@@ -13,6 +13,7 @@ use workflows::{
     events::{self, NewEvent, NewSection},
     holds::{BindError, Hold, Holds, Reserve, ReserveError, Reserved, Wish, bind_in_tx, lock_bindable_in_tx},
     ids::{EventId, HoldId, OrderId},
+    redis_link::RedisLink,
     seat_cache::SeatCache,
     seats::{SEATS_CHANGED, SeatStatus, deliver_seats_changed, seat_map},
 };
@@ -86,8 +87,8 @@ impl World {
         let event = events::create(&pool, &event).await.unwrap().event_id;
         let redis_url = TestServers::shared().redis_url();
         let cache = match redis {
-            Redis::Well => SeatCache::new(&redis_url).unwrap(),
-            Redis::Down => SeatCache::new("unix:///nowhere/redis.sock").unwrap(),
+            Redis::Well => SeatCache::on(RedisLink::new(&redis_url).unwrap()),
+            Redis::Down => SeatCache::on(RedisLink::new("unix:///nowhere/redis.sock").unwrap()),
             Redis::Absent => SeatCache::absent(),
         };
         let seats = seat_map(&pool, event, None).await.unwrap().items.into_iter().map(|seat| seat.seat_id).collect();
