@@ -50,7 +50,7 @@ pub(crate) struct House {
     pub(crate) worker: Child,
     stopping: CancellationToken,
     api: JoinHandle<anyhow::Result<()>>,
-    measuring: AbortOnDropHandle<()>,
+    keeping: [AbortOnDropHandle<()>; 2],
     /// The last to go.
     servers: Servers,
 }
@@ -94,14 +94,14 @@ impl House {
 
         let stopping = CancellationToken::new();
         let metrics = measuring::install()?;
-        let measuring = measuring::keep(metrics.clone(), &stack);
+        let keeping = [measuring::keep(metrics.clone(), &stack), stack.keep_breakers()];
         let state = api::state(&stack, &config, Some(metrics), &stopping);
         let serving = ::api::serve(listener, None, state, stopping.clone());
         let api = tokio::spawn(async move { serving.await.context("serving the API") });
         let worker = Child::new("worker".to_owned(), dir, servers.variables(), {
             vec!["--config".into(), config_file.into(), "worker".into(), "--with-parent".into()]
         })?;
-        Ok(Self { config, stack, url, sandboxes, tokens, worker, stopping, api, measuring, servers })
+        Ok(Self { config, stack, url, sandboxes, tokens, worker, stopping, api, keeping, servers })
     }
 
     /// A second API on the same house, with holds of orders that last `order_hold_secs`.
@@ -127,7 +127,7 @@ impl House {
         self.worker.stop().await;
         self.sandboxes.stop().await;
         self.api.await??;
-        drop(self.measuring);
+        drop(self.keeping);
         drop(self.stack);
         tokio::task::spawn_blocking(move || drop(self.servers)).await?;
         Ok(())

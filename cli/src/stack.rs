@@ -9,6 +9,7 @@ use orchestrator::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
+use tokio_util::task::AbortOnDropHandle;
 use workers::{Chore, Chores, WorkerSettings};
 use workflows::{
     breakers::BreakerSettings,
@@ -70,7 +71,7 @@ impl Stack {
             Some(url) => RedisLink::new(url.expose_secret()).context("REDIS_URL")?,
             None => RedisLink::absent(),
         };
-        let gateways = Arc::new(Gateways::build(&config.gateways.iter().map(gateway).collect::<Vec<_>>())?);
+        let gateways = Arc::new(Gateways::build(&config.gateways.iter().map(gateway).collect::<Vec<_>>(), &redis)?);
         let ticket_keys = match &config.security.ticket_key_file {
             Some(file) => TicketKeys::load(file)?,
             None => TicketKeys::development(),
@@ -90,6 +91,12 @@ impl Stack {
         let retention_days =
             i32::try_from(config.worker.retention_days).context("worker.retention_days is too long")?;
         Ok(Self { engine, holds, gateways, ticket_keys, booking, retention_days })
+    }
+
+    /// Keeps this process's breakers the same as everybody's, until it is dropped.
+    pub(crate) fn keep_breakers(&self) -> AbortOnDropHandle<()> {
+        let gateways = Arc::clone(&self.gateways);
+        AbortOnDropHandle::new(tokio::spawn(async move { gateways.keep_breakers().await }))
     }
 
     /// What delivers the outbox's messages.

@@ -5,18 +5,24 @@
 //! processes see differently, costs time and never money.
 
 mod budget;
+mod calls;
 mod kept;
 mod rules;
 mod settings;
+mod shared;
 mod state;
+mod surroundings;
 mod window;
 
+pub use calls::{End, Failing, Operation};
 pub use settings::BreakerSettings;
+pub use surroundings::Surroundings;
 
+use crate::redis_link::{LinkError, RedisLink};
 use kept::Kept;
-use rules::Verdict;
-use serde::{Deserialize, Serialize};
-use state::Millis;
+use rules::{HALF_OPEN_WAIT_MS, Verdict};
+use shared::Shared;
+use state::{Event, Millis, Record};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -26,79 +32,14 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use surroundings::millis;
 
-/// Those who are held back come back spread over this, so that they do not all come at once.
-const SPREAD_MS: u64 = 2_000;
 /// How soon a call that the retry budget holds back asks again.
 const RETRY_WAIT_MS: i64 = 1_000;
 /// How much longer than its own time a call may take to be heard of, before it counts as lost.
 const LOST_AFTER_MS: i64 = 2_000;
-
-/// What a gateway is asked to do, as breakers tell it apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Operation {
-    /// Take money, and what is made before that.
-    Charge,
-    /// Give money back.
-    Refund,
-    /// End a charge that is not captured.
-    Void,
-    /// Ask what became of a charge or a refund.
-    Probe,
-}
-
-impl Operation {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Charge, Self::Refund, Self::Void, Self::Probe];
-
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Charge => "charge",
-            Self::Refund => "refund",
-            Self::Void => "void",
-            Self::Probe => "probe",
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How a call ended, as far as it tells whether the gateway is well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// The gateway answered. A decline is an answer.
-    Answered,
-    /// It did not, or not in a way that can be read.
-    Failed(Failing),
-    /// It turned the call away, and asks to be left alone for so long.
-    Throttled(Option<Duration>),
-    /// There was no call.
-    NotMade,
-}
-
-/// In which way a gateway is not well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Failing {
-    /// No answer in time.
-    Timeout,
-    /// No connection came about.
-    NoConnection,
-    /// The connection was lost.
-    ConnectionLost,
-    /// 5xx.
-    ServerError,
-    /// An answer that does not read.
-    Unreadable,
-}
+/// How often a move is tried that others overtake.
+const TRIES_MAX: u32 = 8;
 
 /// A call that is not to be made now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,46 +71,6 @@ pub struct Pass {
     call: Option<String>,
 }
 
-/// The time and the chance that breakers go by.
-#[derive(Clone)]
-pub struct Surroundings {
-    clock: Clock,
-    chance: Arc<dyn Fn(u64) -> u64 + Send + Sync>,
-}
-
-#[derive(Clone)]
-enum Clock {
-    Machine(Instant),
-    Hand(Arc<AtomicI64>),
-}
-
-impl Default for Surroundings {
-    fn default() -> Self {
-        let chance = Arc::new(|ceiling| rand::random_range(0..=ceiling));
-        Self { clock: Clock::Machine(Instant::now()), chance }
-    }
-}
-
-impl Surroundings {
-    /// For tests: the clock stands where `millis` says, and nobody is spread.
-    #[must_use]
-    pub fn by_hand(millis: Arc<AtomicI64>) -> Self {
-        Self { clock: Clock::Hand(millis), chance: Arc::new(|_| 0) }
-    }
-
-    fn now(&self) -> Millis {
-        match &self.clock {
-            Clock::Machine(start) => i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX),
-            Clock::Hand(millis) => millis.load(Ordering::SeqCst),
-        }
-    }
-
-    fn spread(&self, wait: i64) -> Duration {
-        let wait = u64::try_from(wait).unwrap_or_default();
-        Duration::from_millis(wait.saturating_add((self.chance)(SPREAD_MS)))
-    }
-}
-
 /// How a breaker stands, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -177,7 +78,9 @@ pub struct Standing {
     pub breaker: &'static str,
     /// How long it has been so.
     pub for_so_long: Duration,
-    /// What failed within its window, by class.
+    /// How many calls ended within its window.
+    pub calls: u32,
+    /// Those of them that failed, by class.
     pub errors: BTreeMap<String, u32>,
 }
 
@@ -191,6 +94,11 @@ struct Inner {
     lease: i64,
     surroundings: Surroundings,
     kept: Mutex<Kept>,
+    shared: Option<Shared>,
+    /// Who moves a breaker, or tells others of it, is alone with that in this process.
+    turn: tokio::sync::Mutex<()>,
+    /// How far the clock that all processes share is ahead of ours.
+    ahead: AtomicI64,
 }
 
 impl fmt::Debug for GatewayBreakers {
@@ -199,14 +107,47 @@ impl fmt::Debug for GatewayBreakers {
     }
 }
 
+/// What came of trying to move a breaker.
+enum Moved {
+    /// It is there now.
+    To(Record),
+    /// Somebody has moved it before.
+    Overtaken,
+    /// There was no reason to.
+    No,
+}
+
 impl GatewayBreakers {
     /// Those of a gateway of this name, whose calls may take so long. No other process shares them.
     #[must_use]
     pub fn alone(gateway: &str, timeout: Duration, settings: BreakerSettings, surroundings: Surroundings) -> Self {
-        let now = surroundings.now();
-        let lease = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX).saturating_add(LOST_AFTER_MS);
-        let kept = Mutex::new(Kept::new(now));
-        Self(Arc::new(Inner { gateway: gateway.to_owned(), settings, lease, surroundings, kept }))
+        Self::with(None, gateway, timeout, settings, surroundings)
+    }
+
+    /// The same, shared with all processes that use this Redis, and of this process alone while it is away.
+    #[must_use]
+    pub fn shared(gateway: &str, timeout: Duration, settings: BreakerSettings, link: &RedisLink) -> Self {
+        let shared = (!link.is_absent()).then(|| Shared::new(gateway, link.clone()));
+        Self::with(shared, gateway, timeout, settings, Surroundings::default())
+    }
+
+    fn with(
+        shared: Option<Shared>,
+        gateway: &str,
+        timeout: Duration,
+        settings: BreakerSettings,
+        surroundings: Surroundings,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            gateway: gateway.to_owned(),
+            settings,
+            lease: millis(timeout).saturating_add(LOST_AFTER_MS),
+            kept: Mutex::new(Kept::new(surroundings.name(), surroundings.now())),
+            surroundings,
+            shared,
+            turn: tokio::sync::Mutex::default(),
+            ahead: AtomicI64::new(0),
+        }))
     }
 
     /// Whether a call may be made. `call` is the name by which it would be known again; calls that only ask have none.
@@ -214,47 +155,63 @@ impl GatewayBreakers {
     /// # Errors
     /// [`HeldBack`]: not now.
     pub async fn admit(&self, operation: Operation, call: Option<&str>) -> Result<Pass, HeldBack> {
-        let now = self.0.surroundings.now();
-        let mut kept = self.kept();
-        let record = kept.record(operation);
-        match rules::admit(&record, now, self.0.lease) {
-            Verdict::Wait(wait) => Err(self.held_back(operation, Why::Open, wait)),
-            Verdict::Pass(event) => {
+        let pass = |record: Record| Pass { operation, epoch: record.epoch, call: call.map(str::to_owned) };
+        for _ in 0..TRIES_MAX {
+            let record = self.kept().record(operation);
+            match self.verdict(&record) {
+                Verdict::Wait(wait) => return Err(self.held_back(operation, Why::Open, wait)),
+                Verdict::Pass(None) if call.is_none_or(|call| self.is_in_budget(call)) => return Ok(pass(record)),
+                Verdict::Pass(None) => return Err(self.held_back(operation, Why::RetryBudget, RETRY_WAIT_MS)),
                 // what is half-open is held back enough already
-                if event.is_none() && call.is_some_and(|call| !kept.budget.take(call, now)) {
-                    return Err(self.held_back(operation, Why::RetryBudget, RETRY_WAIT_MS));
+                Verdict::Pass(Some(_)) => {
+                    let begins = |record: &Record| match self.verdict(record) {
+                        Verdict::Pass(event) => event,
+                        Verdict::Wait(_) => None,
+                    };
+                    if let Moved::To(record) = self.advance(operation, begins).await {
+                        return Ok(pass(record));
+                    }
                 }
-                let record = kept.advance(operation, event, now);
-                Ok(Pass { operation, epoch: record.epoch, call: call.map(str::to_owned) })
             }
         }
+        Err(self.held_back(operation, Why::Open, HALF_OPEN_WAIT_MS))
     }
 
     /// What became of the call.
     pub async fn settle(&self, pass: Pass, end: End) {
         let Pass { operation, epoch, call } = pass;
-        let now = self.0.surroundings.now();
-        let settings = &self.0.settings;
-        let mut kept = self.kept();
         if let (Some(call), End::Answered | End::NotMade) = (call, end) {
-            kept.budget.forget(&call);
+            self.kept().budget.forget(&call);
         }
         if let Some(class) = window::class(end) {
-            kept.window(operation).count(now, epoch, class, settings);
+            self.kept().window.count(operation, epoch, class, self.now(), &self.0.settings);
         }
-        let counted = kept.window(operation).counted(now, epoch, settings);
-        let record = kept.record(operation);
-        let event = rules::judge(&record, epoch, end, counted, now, settings, self.0.lease);
-        let moved = kept.advance(operation, event, now);
-        drop(kept);
-        self.tell(operation, record.state.name(), moved.state.name());
+        let means = |record: &Record| {
+            let now = self.now();
+            let counted = self.kept().window.counted(operation, epoch, now, &self.0.settings);
+            rules::judge(record, epoch, end, counted, now, &self.0.settings, self.0.lease)
+        };
+        for _ in 0..TRIES_MAX {
+            let record = self.kept().record(operation);
+            if means(&record).is_none() || !matches!(self.advance(operation, means).await, Moved::Overtaken) {
+                return;
+            }
+        }
+    }
+
+    /// Tells the other processes what has happened here, and learns what has happened there.
+    pub async fn exchange(&self) {
+        if self.0.shared.is_some() {
+            let _turn = self.0.turn.lock().await;
+            // what is not told now is told next time
+            drop(self.tell_all(None).await);
+        }
     }
 
     /// How long to stay away while calls are kept away, as far as this process knows without asking anybody.
     #[must_use]
     pub fn closed_for(&self, operation: Operation) -> Option<Duration> {
-        let now = self.0.surroundings.now();
-        match rules::admit(&self.kept().record(operation), now, self.0.lease) {
+        match self.verdict(&self.kept().record(operation)) {
             Verdict::Wait(wait) => Some(self.0.surroundings.spread(wait)),
             Verdict::Pass(_) => None,
         }
@@ -263,14 +220,63 @@ impl GatewayBreakers {
     /// How a breaker stands.
     #[must_use]
     pub fn standing(&self, operation: Operation) -> Standing {
-        let now = self.0.surroundings.now();
-        let mut kept = self.kept();
+        let now = self.now();
+        let kept = self.kept();
         let record = kept.record(operation);
-        Standing {
-            breaker: record.state.name(),
-            for_so_long: Duration::from_millis(u64::try_from(now.saturating_sub(record.since)).unwrap_or_default()),
-            errors: kept.window(operation).errors(now, &self.0.settings),
+        let (calls, errors) = kept.window.ends(operation, now, &self.0.settings);
+        let for_so_long = Duration::from_millis(u64::try_from(now.saturating_sub(record.since)).unwrap_or_default());
+        Standing { breaker: record.state.name(), for_so_long, calls, errors }
+    }
+
+    /// Makes the move that `decide` finds, where all can see it.
+    async fn advance(&self, operation: Operation, decide: impl Fn(&Record) -> Option<Event>) -> Moved {
+        let _turn = self.0.turn.lock().await;
+        let before = self.kept().record(operation);
+        let Some(event) = decide(&before) else { return Moved::No };
+        // the rules name no move that the table has not; if they did, nothing moves
+        let Ok(after) = before.on(event, self.now()) else { return Moved::No };
+        match self.tell_all(Some((operation, after))).await {
+            Ok(false) => return Moved::Overtaken,
+            Ok(true) => {}
+            // nobody else is there to be asked
+            Err(_) => self.kept().put(operation, after),
         }
+        self.tell(operation, before.state.name(), after.state.name());
+        Moved::To(after)
+    }
+
+    /// Exchanges what this process knows, with a record that it wants to be the next one; whether it is.
+    async fn tell_all(&self, proposed: Option<(Operation, Record)>) -> Result<bool, LinkError> {
+        let shared = self.0.shared.as_ref().ok_or(LinkError::Away)?;
+        let mut offer = self.kept().offer();
+        offer.records.extend(proposed);
+        let known = shared.exchange(&offer, window::first_slice(self.now(), &self.0.settings)).await?;
+        self.0.ahead.store(known.now.saturating_sub(self.0.surroundings.now()), Ordering::Relaxed);
+        let is_written = proposed.is_some_and(|(operation, _)| known.written.iter().any(|at| at == operation.as_str()));
+        for (operation, before, after) in self.kept().learn(known) {
+            if !is_written {
+                let (gateway, before, after) = (&self.0.gateway, before.name(), after.name());
+                tracing::info!(
+                    gateway.name = gateway,
+                    gateway.operation = operation.as_str(),
+                    "The breaker of {gateway} for {operation} was {before} here and is {after} elsewhere"
+                );
+            }
+        }
+        Ok(is_written)
+    }
+
+    fn verdict(&self, record: &Record) -> Verdict {
+        rules::admit(record, self.now(), self.0.lease)
+    }
+
+    fn is_in_budget(&self, call: &str) -> bool {
+        self.kept().budget.take(call, self.0.surroundings.now())
+    }
+
+    /// The time that records go by.
+    fn now(&self) -> Millis {
+        self.0.surroundings.now().saturating_add(self.0.ahead.load(Ordering::Relaxed))
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

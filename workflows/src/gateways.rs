@@ -34,12 +34,16 @@ pub use outcomes::{
 pub use requests::{AmountError, ChargeRequest, IdempotencyKey, Reference, RefundRequest, RequestError};
 pub use webhooks::{RefundState, WebhookError, WebhookEvent, WebhookKind};
 
-use crate::{breakers::BreakerSettings, ids::OrderId, money::Money};
+use crate::{
+    breakers::{BreakerSettings, GatewayBreakers},
+    ids::OrderId,
+    money::Money,
+};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// What a protocol can do. What it cannot, its operations answer with `CannotAsk`, `CannotVoid` or
 /// `NothingToPrepare`. `docs/gateways.md` has them side by side.
@@ -81,9 +85,8 @@ pub trait Gateway: Send + Sync {
     /// the gateway's own name is known it stands in for it.
     fn own_reference(&self, order: OrderId, key: &IdempotencyKey) -> Option<Reference>;
 
-    /// How long its breaker still keeps charges away, as far as this process knows without asking anybody; nothing
-    /// when it lets them through.
-    fn charges_closed_for(&self) -> Option<Duration> {
+    /// What keeps calls away from it while it fails, if anything does.
+    fn breakers(&self) -> Option<&GatewayBreakers> {
         None
     }
 

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The longest that one call may take.
-pub const CALL_TIMEOUT: Duration = Duration::from_millis(100);
+const CALL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Why Redis could not be asked. Never a reason to refuse anybody.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum LinkError {
     #[error("Redis is not asked at the moment")]
     Away,
     /// No answer in time.
-    #[error("Redis has not answered within {} ms", CALL_TIMEOUT.as_millis())]
+    #[error("Redis has not answered in time")]
     Slow,
     /// It refused, or the connection broke.
     #[error("Redis could not be asked")]
@@ -56,6 +56,7 @@ pub struct RedisLink(Option<Arc<Inner>>);
 struct Inner {
     connection: Connection,
     breaker: Breaker,
+    timeout: Duration,
 }
 
 impl RedisLink {
@@ -65,8 +66,16 @@ impl RedisLink {
     /// # Errors
     /// [`LinkError::Address`].
     pub fn new(address: &str) -> Result<Self, LinkError> {
-        let connection = Connection::new(address)?;
-        Ok(Self(Some(Arc::new(Inner { connection, breaker: Breaker::default() }))))
+        Self::patient(address, CALL_TIMEOUT)
+    }
+
+    /// The same, but a call may take so long.
+    ///
+    /// # Errors
+    /// [`LinkError::Address`].
+    pub fn patient(address: &str, timeout: Duration) -> Result<Self, LinkError> {
+        let connection = Connection::new(address, timeout)?;
+        Ok(Self(Some(Arc::new(Inner { connection, breaker: Breaker::default(), timeout }))))
     }
 
     /// None.
@@ -105,7 +114,7 @@ impl RedisLink {
         if !inner.breaker.admits(Instant::now()) {
             return Err(LinkError::Away);
         }
-        let answer = match tokio::time::timeout(CALL_TIMEOUT, call(inner.connection.clone())).await {
+        let answer = match tokio::time::timeout(inner.timeout, call(inner.connection.clone())).await {
             Ok(answer) => answer.map_err(LinkError::Failed),
             Err(_) => Err(LinkError::Slow),
         };

@@ -3,6 +3,8 @@
 
 #[path = "workflows/access.rs"]
 mod access;
+#[path = "workflows/breakers.rs"]
+mod breakers;
 #[path = "workflows/gateways_conformance.rs"]
 mod gateways_conformance;
 #[path = "workflows/sagas.rs"]

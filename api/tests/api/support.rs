@@ -109,7 +109,7 @@ impl App {
         // The second test of the process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let pool = db::connect(database_url, 8).await.unwrap();
-        let gateways = Arc::new(Gateways::build(&[gateway()]).unwrap());
+        let gateways = Arc::new(Gateways::build(&[gateway()], &RedisLink::absent()).unwrap());
         let (ticket_keys, booking) = (TicketKeys::development(), BookingSettings::default());
         let needs = Needs {
             gateways: Arc::clone(&gateways),

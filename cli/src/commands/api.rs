@@ -22,6 +22,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let metrics = measuring::install()?;
     let stack = Stack::build(config).await?;
     let _measuring = measuring::keep(metrics.clone(), &stack);
+    let _breakers = stack.keep_breakers();
     migrate::definitions(&stack.engine, config.worker.demo_actions).await?;
     let listener = listen(config)?;
     let scheme = if tls.is_some() { "https" } else { "http" };

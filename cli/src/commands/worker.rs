@@ -18,6 +18,7 @@ pub(crate) async fn run(config: &Config, arguments: &ChildArguments) -> anyhow::
     let metrics = measuring::install()?;
     let stack = Stack::build(config).await?;
     let _measuring = measuring::keep(metrics.clone(), &stack);
+    let _breakers = stack.keep_breakers();
     migrate::definitions(&stack.engine, config.worker.demo_actions).await?;
     let health = match config.worker.listen {
         Some(address) => Some(health::serve(address, stack.engine.pool().clone(), metrics, stopping.clone()).await?),

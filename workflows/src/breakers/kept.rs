@@ -3,7 +3,8 @@
 use super::{
     Operation,
     budget::Budget,
-    state::{Event, Millis, Record},
+    shared::{Known, Offer},
+    state::{Millis, Record, State},
     window::Window,
 };
 use std::collections::BTreeMap;
@@ -11,29 +12,44 @@ use std::collections::BTreeMap;
 /// The breakers of one gateway, and its retry budget.
 #[derive(Debug)]
 pub(super) struct Kept {
+    began: Millis,
     records: BTreeMap<Operation, Record>,
-    windows: BTreeMap<Operation, Window>,
+    pub(super) window: Window,
     pub(super) budget: Budget,
 }
 
 impl Kept {
-    pub(super) fn new(now: Millis) -> Self {
-        Self { records: BTreeMap::new(), windows: BTreeMap::new(), budget: Budget::new(now) }
+    /// Of the process that is known by this name.
+    pub(super) fn new(by: String, now: Millis) -> Self {
+        Self { began: now, records: BTreeMap::new(), window: Window::new(by), budget: Budget::new(now) }
     }
 
     pub(super) fn record(&self, operation: Operation) -> Record {
-        self.records.get(&operation).copied().unwrap_or(Record::NEW)
+        self.records.get(&operation).copied().unwrap_or(Record::new(self.began))
     }
 
-    pub(super) fn window(&mut self, operation: Operation) -> &mut Window {
-        self.windows.entry(operation).or_default()
+    pub(super) fn put(&mut self, operation: Operation, record: Record) {
+        self.records.insert(operation, record);
     }
 
-    /// Makes the move, if there is one. The rules name no move that the table has not; if they did, nothing moves.
-    pub(super) fn advance(&mut self, operation: Operation, event: Option<Event>, now: Millis) -> Record {
-        let record = self.record(operation);
-        let moved = event.and_then(|event| record.on(event, now).ok()).unwrap_or(record);
-        self.records.insert(operation, moved);
+    /// What the others are told.
+    pub(super) fn offer(&self) -> Offer {
+        let records = Operation::ALL.into_iter().map(|operation| (operation, self.record(operation)));
+        Offer { records: records.collect(), counts: self.window.own().clone() }
+    }
+
+    /// What came back: a record that has moved on since is not taken back. Answers whose state is another one now.
+    pub(super) fn learn(&mut self, known: Known) -> Vec<(Operation, State, State)> {
+        let mut moved = Vec::new();
+        for (operation, record) in known.records {
+            let before = self.record(operation);
+            if before.version <= record.version {
+                self.records.insert(operation, record);
+                moved.push((operation, before.state, record.state));
+            }
+        }
+        self.window.learn(known.counts);
+        moved.retain(|(_, before, after)| before.name() != after.name());
         moved
     }
 }

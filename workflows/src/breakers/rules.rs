@@ -7,8 +7,10 @@ use super::{
 
 /// A gateway that asks for more patience than this is asked again after it all the same.
 const RETRY_AFTER_MS_MAX: i64 = 300_000;
+/// Nothing is set for longer than this.
+const AHEAD_MS_MAX: i64 = 86_400_000;
 /// How soon whoever is held back behind a half-open breaker comes back.
-const HALF_OPEN_WAIT_MS: i64 = 250;
+pub(super) const HALF_OPEN_WAIT_MS: i64 = 250;
 /// So many calls must be answered before all others are let through again.
 pub(super) const RAMP_ANSWERS: u32 = 64;
 
@@ -33,15 +35,21 @@ pub(super) fn admit(record: &Record, now: Millis, lease: i64) -> Verdict {
     let until = now.saturating_add(lease);
     match record.state {
         State::Closed => Verdict::Pass(None),
-        State::Open { until: open } if now < open => Verdict::Wait(open - now),
-        State::Probing { until: lost } if now < lost => Verdict::Wait(HALF_OPEN_WAIT_MS),
+        State::Open { until: open } if is_ahead(open, now) => Verdict::Wait(open - now),
+        State::Probing { until: lost } if is_ahead(lost, now) => Verdict::Wait(HALF_OPEN_WAIT_MS),
         State::Open { .. } | State::Probing { .. } => Verdict::Pass(Some(Event::ProbeBegins { until })),
         State::Ramping(ramp) if ramp.in_flight() < ramp.answered => {
             Verdict::Pass(Some(Event::CallAdmitted { until, lost: 0 }))
         }
-        State::Ramping(ramp) if now < ramp.until => Verdict::Wait(HALF_OPEN_WAIT_MS),
+        State::Ramping(ramp) if is_ahead(ramp.until, now) => Verdict::Wait(HALF_OPEN_WAIT_MS),
         State::Ramping(ramp) => Verdict::Pass(Some(Event::CallAdmitted { until, lost: ramp.in_flight() })),
     }
+}
+
+/// Whether that moment is still to come. One that is further ahead than any that is ever set is of a clock that was
+/// wrong.
+fn is_ahead(moment: Millis, now: Millis) -> bool {
+    now < moment && moment.saturating_sub(now) <= AHEAD_MS_MAX
 }
 
 /// What the end of a call that was let through in `epoch` means, if it means anything.

@@ -13,7 +13,7 @@ use crate::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// This gateway, behind these breakers.
 #[must_use]
@@ -67,8 +67,8 @@ impl Gateway for Guarded {
         self.gateway.own_reference(order, key)
     }
 
-    fn charges_closed_for(&self) -> Option<Duration> {
-        self.breakers.closed_for(Operation::Charge)
+    fn breakers(&self) -> Option<&GatewayBreakers> {
+        Some(&self.breakers)
     }
 
     async fn prepare(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome {

@@ -1,12 +1,14 @@
 //! The gateways of this installation, in order of preference.
 
 use crate::{
-    breakers::{GatewayBreakers, Surroundings},
+    breakers::{GatewayBreakers, Operation},
     gateways::{BuildError, Gateway, GatewaySettings, build, guarded},
     orders::PaymentMethod,
+    redis_link::RedisLink,
 };
 use secrecy::SecretString;
 use std::{fmt, sync::Arc, time::Duration};
+use tokio::time::MissedTickBehavior;
 
 /// The gateways could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +34,16 @@ pub struct ConfiguredGateway {
     pub late_window: Duration,
 }
 
+/// How soon the other processes hear of what happens in one.
+const EXCHANGE_EVERY: Duration = Duration::from_millis(250);
 /// How long it takes from the order's turn until its gateway is asked.
 const UNTIL_ASKED: Duration = Duration::from_secs(1);
 
 impl ConfiguredGateway {
-    /// How long its breaker still keeps charges away; nothing when it lets them through.
+    /// How long its breaker still keeps charges away, as far as this process knows; nothing when it lets them through.
     #[must_use]
     pub fn charges_closed_for(&self) -> Option<Duration> {
-        self.gateway.charges_closed_for()
+        self.gateway.breakers()?.closed_for(Operation::Charge)
     }
 }
 
@@ -56,11 +60,11 @@ impl fmt::Debug for Gateways {
 }
 
 impl Gateways {
-    /// Those that the configuration names, in its order.
+    /// Those that the configuration names, in its order, behind breakers that all processes share on this Redis.
     ///
     /// # Errors
     /// See [`GatewaysError`].
-    pub fn build(settings: &[GatewaySettings]) -> Result<Self, GatewaysError> {
+    pub fn build(settings: &[GatewaySettings], redis: &RedisLink) -> Result<Self, GatewaysError> {
         let configured = settings.iter().map(|one| {
             let webhook_secrets = [Some(&one.webhook_secret), one.webhook_secret_previous.as_ref()]
                 .into_iter()
@@ -68,7 +72,7 @@ impl Gateways {
                 .cloned()
                 .collect();
             let timeout = Duration::from_millis(one.timeout_ms);
-            let breakers = GatewayBreakers::alone(&one.name, timeout, one.breaker, Surroundings::default());
+            let breakers = GatewayBreakers::shared(&one.name, timeout, one.breaker, redis);
             Ok(ConfiguredGateway {
                 gateway: guarded(build(one)?, breakers),
                 webhook_secrets,
@@ -109,6 +113,18 @@ impl Gateways {
     pub fn time_to_pay(&self) -> Duration {
         let longest = self.in_order.iter().map(|configured| configured.timeout).max();
         longest.unwrap_or_default() + UNTIL_ASKED
+    }
+
+    /// Keeps what this process and the others know of breakers the same, for as long as it is polled.
+    pub async fn keep_breakers(&self) {
+        let mut ticks = tokio::time::interval(EXCHANGE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            for breakers in self.in_order.iter().filter_map(|configured| configured.gateway.breakers()) {
+                breakers.exchange().await;
+            }
+        }
     }
 
     /// All of them, in order.

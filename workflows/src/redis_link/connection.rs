@@ -1,6 +1,6 @@
 //! One Redis, or a cluster of them. Both connect when first asked and reconnect by themselves.
 
-use super::{CALL_TIMEOUT, LinkError};
+use super::LinkError;
 use redis::{
     Cmd, FromRedisValue, RedisError, ScriptInvocation,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -21,13 +21,13 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    pub(super) fn new(address: &str) -> Result<Self, LinkError> {
+    pub(super) fn new(address: &str, call_timeout: Duration) -> Result<Self, LinkError> {
         let refuse = |source| LinkError::Address { address: without_password(address), source };
         if address.contains(',') {
             let nodes: Vec<&str> = address.split(',').map(str::trim).collect();
             let client = ClusterClient::builder(nodes)
                 .connection_timeout(CONNECT_TIMEOUT)
-                .response_timeout(CALL_TIMEOUT)
+                .response_timeout(call_timeout)
                 .retries(1)
                 .build()
                 .map_err(refuse)?;
@@ -36,7 +36,7 @@ impl Connection {
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(CALL_TIMEOUT));
+            .set_response_timeout(Some(call_timeout));
         let client = redis::Client::open(address).map_err(refuse)?;
         ConnectionManager::new_lazy_with_config(client, config).map(Self::One).map_err(refuse)
     }
