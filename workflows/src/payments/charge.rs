@@ -410,7 +410,8 @@ impl<'a> Charging<'a> {
     /// another gateway and no time to wait any longer: the gateway `is_away`, the attempts run out, or the hold does.
     /// From here on a saga of its own looks after it.
     pub(super) async fn leave_behind(&self, is_away: bool) -> Answer<bool> {
-        let takers = takers(self.gateways, self.input).unwrap_or_default();
+        let mut takers = takers(self.gateways, self.input).unwrap_or_default();
+        takers.retain(|gateway| charges_closed_for(self.gateways, gateway).is_none());
         let charges = self.charges_with(Known::LeftBehind);
         let Some(Route { gateway, .. }) = route::next(&charges, &takers) else { return Ok(false) };
         let needed = self.gateways.get(gateway).map_or(Duration::ZERO, |other| other.timeout);
