@@ -21,9 +21,14 @@ async fn the_demo_is_as_it_should_be_and_its_links_open() {
     let data = Scratch::new("demo");
     let demo = Dev::start_as(&["demo", "--serve"], &data.0, &[("COLUMNS", &COLUMNS.to_string())]);
     let said = demo.lines.join("\n");
-    for expected in
-        ["Every invariant holds.", "card-declined", "hold-lost", "backup: captured", "20 confirmed, 180 told"]
-    {
+    for expected in [
+        "Every invariant holds.",
+        "card-declined",
+        "hold-lost",
+        "backup: captured",
+        "pay: parked",
+        "20 confirmed, 180 told",
+    ] {
         assert!(said.contains(expected), "no {expected:?} in\n{said}");
     }
     let table = demo.lines.iter().take_while(|line| !line.starts_with("Every invariant"));
@@ -31,7 +36,7 @@ async fn the_demo_is_as_it_should_be_and_its_links_open() {
     let token = said.split_once("Authorization: Bearer ").and_then(|(_, rest)| rest.split_once('\'')).unwrap().0;
     let api = Api::new(&demo.printed["API"], token);
     let links: Vec<_> = said.lines().filter_map(|line| line.strip_prefix(&format!("  {}", api.base))).collect();
-    assert_eq!(links.len(), 16, "{said}");
+    assert_eq!(links.len(), 18, "{said}");
     for link in links {
         assert_eq!(api.ask(Method::GET, link, None).await.0, StatusCode::OK, "{link}");
     }

@@ -20,6 +20,7 @@ pub(super) enum Scene {
     PrimaryFails,
     AnswerLost,
     LeftBehind,
+    BreakerOpens,
     Race,
 }
 
@@ -58,9 +59,11 @@ impl Outcome {
 }
 
 /// All scenes, in order.
-pub(super) fn all() -> [Scene; 8] {
-    use Scene::{AnswerLost, Confirmed, Declined, HoldLost, LeftBehind, PrimaryFails, Race, WorkerKilled};
-    [Confirmed, Declined, HoldLost, WorkerKilled, PrimaryFails, AnswerLost, LeftBehind, Race]
+pub(super) fn all() -> [Scene; 9] {
+    use Scene::{
+        AnswerLost, BreakerOpens, Confirmed, Declined, HoldLost, LeftBehind, PrimaryFails, Race, WorkerKilled,
+    };
+    [Confirmed, Declined, HoldLost, WorkerKilled, PrimaryFails, AnswerLost, LeftBehind, BreakerOpens, Race]
 }
 
 impl Scene {
@@ -73,6 +76,7 @@ impl Scene {
             Self::PrimaryFails => "The primary answers 500, and the backup takes over",
             Self::AnswerLost => "The primary charges, and its answer is lost",
             Self::LeftBehind => "The primary charges in the dark, and the late capture is refunded",
+            Self::BreakerOpens => "The primary is away, and 12 orders that only it can take wait for it",
             Self::Race => "200 buyers race for 20 seats",
         }
     }
@@ -86,6 +90,7 @@ impl Scene {
             Self::PrimaryFails => failover::primary_fails(house, shop).await,
             Self::AnswerLost => failover::answer_lost(house, shop).await,
             Self::LeftBehind => failover::left_behind(house, shop).await,
+            Self::BreakerOpens => failover::breaker_opens(house, shop).await,
             Self::Race => orders::race(shop).await,
         }
     }
@@ -145,6 +150,7 @@ fn steps(entries: &[Value]) -> Vec<String> {
             "failed" => format!("✗ {step}: {code}"),
             "inDoubt" => format!("? {step}: {code}"),
             "waits" => format!("… {step}"),
+            "parked" => format!("‖ {step}: parked"),
             "compensating" => {
                 format!("← because of {}", entry.pointer("/detail/cause/code").and_then(Value::as_str).unwrap_or("?"))
             }

@@ -89,7 +89,8 @@ impl Shop {
         self.ask(Method::POST, &format!("/events/{event}/reserve"), Some(&body)).await
     }
 
-    pub(super) async fn order(&self, reservation: &str, payment_method: &str) -> anyhow::Result<Answered> {
+    /// `payment_method`: a token, or one for each gateway.
+    pub(super) async fn order(&self, reservation: &str, payment_method: &Value) -> anyhow::Result<Answered> {
         let body = json!({
             "reserveId": reservation, "paymentMethod": payment_method, "idempotencyKey": reservation,
         });
@@ -98,6 +99,17 @@ impl Shop {
 
     /// Reserves these seats and orders them; the order's id.
     pub(super) async fn buy(&self, event: &str, user: &str, seats: &[&str], method: &str) -> anyhow::Result<String> {
+        self.buy_with(event, user, seats, &json!(method)).await
+    }
+
+    /// The same with a payment method of any form.
+    pub(super) async fn buy_with(
+        &self,
+        event: &str,
+        user: &str,
+        seats: &[&str],
+        method: &Value,
+    ) -> anyhow::Result<String> {
         let reserved = self.reserve(event, user, &json!({ "seatIds": seats })).await?.expect(StatusCode::CREATED)?;
         let ordered = self.order(&text(&reserved, "/reserveId")?, method).await?.expect(StatusCode::ACCEPTED)?;
         text(&ordered, "/orderId")

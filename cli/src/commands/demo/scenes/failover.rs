@@ -1,9 +1,16 @@
 //! A primary gateway that fails, and what the backup, and the primary itself, do about it.
 
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::{super::shop::Shop, GOOD_CARD, Outcome, Scene, fault, shown};
+use super::{
+    super::shop::{Shop, text},
+    GOOD_CARD, Outcome, Scene, fault, shown,
+};
 use crate::house::House;
+
+/// How many orders wait for the gateway that is away.
+const WAITING: u32 = 12;
 
 /// Its first answer to a charge is a 500, which it repeats for ever for the same key.
 pub(super) async fn primary_fails(house: &House, shop: &Shop) -> anyhow::Result<Outcome> {
@@ -40,6 +47,42 @@ pub(super) async fn left_behind(house: &House, shop: &Shop) -> anyhow::Result<Ou
     confirmed_with(&mut outcome, &taken_twice, &[("primary", "inDoubt"), ("backup", "captured")]);
     confirmed_with(&mut outcome, &order, &[("primary", "refunded"), ("backup", "captured")]);
     Ok(outcome)
+}
+
+/// It is away for a while, and these buyers' cards are known to it alone: its breaker opens, their sagas are parked
+/// without using up attempts, and come back by themselves.
+pub(super) async fn breaker_opens(house: &House, shop: &Shop) -> anyhow::Result<Outcome> {
+    let event = shop.event("An open breaker", WAITING).await?;
+    let seats = shop.seats(&event).await?;
+    fault(house, shop, &json!({ "fault": "error_500", "operation": "all" })).await?;
+    let method = json!({ house.sandboxes.primary.name(): GOOD_CARD });
+    let (event, method) = (event.as_str(), &method);
+    let buying = seats
+        .iter()
+        .enumerate()
+        .map(async |(number, (seat, _))| shop.buy_with(event, &format!("ida-{number}"), &[seat], method).await);
+    let orders = try_join_all(buying).await;
+    let waited = match &orders {
+        Ok(orders) => all_parked(shop, orders).await,
+        Err(_) => Ok(()),
+    };
+    shop.at(&house.sandboxes.primary.url).heal().await?;
+    waited?;
+    let orders = try_join_all(orders?.iter().map(|order| shop.settled(order))).await?;
+    let mut outcome = shown(shop, Scene::BreakerOpens.title(), &orders[0]).await?;
+    let confirmed = orders.iter().filter(|order| order["status"] == "confirmed").count();
+    outcome.order = format!("{confirmed} confirmed");
+    outcome.should(confirmed == orders.len(), || format!("{} of them are not", orders.len() - confirmed));
+    Ok(outcome)
+}
+
+/// Waits until every one of these orders' sagas is parked.
+async fn all_parked(shop: &Shop, orders: &[String]) -> anyhow::Result<()> {
+    for order in orders {
+        let order = shop.get(&format!("/orders/{order}")).await?;
+        shop.saga_with(&text(&order, "/sagaId")?, "parked", "pay").await?;
+    }
+    Ok(())
 }
 
 /// Orders the first seat of a new event; the order's id.

@@ -65,6 +65,6 @@ async fn race_one(shop: &Shop, event: &str, racer: usize) -> anyhow::Result<Opti
         return Ok(None);
     }
     anyhow::ensure!(status == StatusCode::CREATED, "a racer was answered {status}: {body}");
-    let ordered = shop.order(&text(&body, "/reserveId")?, GOOD_CARD).await?.expect(StatusCode::ACCEPTED)?;
+    let ordered = shop.order(&text(&body, "/reserveId")?, &json!(GOOD_CARD)).await?.expect(StatusCode::ACCEPTED)?;
     shop.settled(&text(&ordered, "/orderId")?).await.map(Some)
 }
