@@ -7,6 +7,7 @@
 
 mod charge;
 mod charges;
+mod charging;
 mod gateways;
 mod news;
 mod notes;

@@ -3,9 +3,11 @@
 use crate::{
     breakers::{GatewayBreakers, Operation},
     gateways::{BuildError, Gateway, GatewaySettings, build, guarded},
+    money::Money,
     orders::PaymentMethod,
     redis_link::RedisLink,
 };
+use orchestrator::action::{Answer, Halt};
 use secrecy::SecretString;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
@@ -102,10 +104,23 @@ impl Gateways {
         self.in_order.iter().find(|configured| configured.gateway.name() == name)
     }
 
-    /// Those that this payment method can be used at, in order.
-    pub fn that_take<'a>(&'a self, method: &'a PaymentMethod) -> impl Iterator<Item = &'a Arc<dyn Gateway>> {
+    /// Those that take the payment method and the amount, in order of preference.
+    pub(super) fn takers(&self, method: &PaymentMethod, amount: Money) -> Answer<Vec<&str>> {
+        let mut takers = Vec::new();
+        let mut refusal = Halt::permanent("no-gateway", "no gateway takes this payment method");
         let gateways = self.in_order.iter().map(|configured| &configured.gateway);
-        gateways.filter(|gateway| method.token_for(gateway.name()).is_some())
+        for gateway in gateways.filter(|gateway| method.token_for(gateway.name()).is_some()) {
+            match gateway.check_amount(amount) {
+                Ok(()) => takers.push(gateway.name()),
+                Err(error) => refusal = Halt::permanent("gateway-refused:amount", error.to_string()),
+            }
+        }
+        if takers.is_empty() { Err(refusal) } else { Ok(takers) }
+    }
+
+    /// How long this one's breaker still keeps charges away; nothing when it lets them through.
+    pub(super) fn charges_closed_for(&self, name: &str) -> Option<Duration> {
+        self.get(name)?.charges_closed_for()
     }
 
     /// How long a hold must last when its order comes to be paid, so that a charge can begin at any of them.

@@ -2,8 +2,8 @@
 
 use super::{
     ChargeInput, ChargeOutput, Gateways,
-    charge::{Asked, Charging},
     charges::{Known, last_charge},
+    charging::{Asked, Charging},
 };
 use async_trait::async_trait;
 use orchestrator::action::{Answer, Call, Halt, Notebook, Probe, Probed};

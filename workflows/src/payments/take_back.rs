@@ -2,8 +2,8 @@
 
 use super::{
     ChargeInput, ChargeOutput, Gateways, PaymentNote,
-    charge::amount_mismatch,
     charges::{Attempted, Known, charges},
+    charging::amount_mismatch,
     news::told,
     settle::{LeftBehind, ended_well},
     unwanted::Unwanted,
