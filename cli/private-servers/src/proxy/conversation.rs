@@ -81,6 +81,7 @@ impl Conversation {
                 Some((Fault::LoseAnswer, _)) => self.set_next_answer(NextAnswer::IsLost),
                 Some((Fault::HoldAnswer, since)) => self.set_next_answer(NextAnswer::IsHeld(since)),
                 Some((Fault::LoseRequest, _)) => return Ok(()),
+                Some((Fault::HoldRequest, since)) => self.traps.wait_for_release(since),
                 // whoever is cut off is not there to be answered, and its end is ours once this is sent
                 Some((Fault::Late, since)) => {
                     client.shutdown(Shutdown::Both)?;

@@ -24,6 +24,8 @@ pub enum Fault {
     LoseRequest,
     /// The connection is gone at once; it arrives when it is released.
     Late,
+    /// It arrives when it is released, unless its connection is gone by then.
+    HoldRequest,
     /// It is carried out; its answer comes when it is released.
     HoldAnswer,
 }
