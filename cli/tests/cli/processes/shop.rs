@@ -3,7 +3,7 @@
 use super::{super::client::Api, Patience, until};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// What a placed order is known by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,33 +149,41 @@ impl Books {
         self.0.iter().flatten().filter(|charge| charge["captured"] != 0).count()
     }
 
-    /// Of every order, the gateways have its price if it is confirmed, and otherwise nothing; and none of them has
-    /// charged it twice, under whatever key.
+    /// An order that is confirmed has tickets, and its price was taken by one charge and kept; of any other, what was
+    /// taken is given back. No gateway has charged an order twice, under whatever key.
     pub(super) async fn agree_with(&self, api: &Api) {
         let (status, orders) = api.ask(Method::GET, "/orders?limit=500", None).await;
         assert_eq!(status, StatusCode::OK, "{orders}");
         assert_eq!(orders["next"], Value::Null, "there are more orders than this looks at");
-        let mut owed = BTreeMap::new();
+        let mut known = BTreeSet::new();
         for order in orders["items"].as_array().unwrap() {
-            let amount = if order["status"] == "confirmed" { order["total"]["amount"].as_i64().unwrap() } else { 0 };
-            owed.insert(order["orderId"].as_str().unwrap(), amount);
+            let id = order["orderId"].as_str().unwrap();
+            let is_confirmed = order["status"] == "confirmed";
+            let charges: Vec<_> = self.of(id).collect();
+            let kept: Vec<_> = charges.iter().map(|charge| kept(charge)).filter(|kept| *kept != 0).collect();
+            let owed = is_confirmed.then(|| order["total"]["amount"].as_i64().unwrap());
+            assert_eq!(kept, Vec::from_iter(owed), "{order:#}, {charges:#?}");
+            let tickets = order["tickets"].as_array().unwrap().iter().filter(|ticket| ticket["valid"] == true);
+            let seats = if is_confirmed { order["seatIds"].as_array().unwrap().len() } else { 0 };
+            assert_eq!(tickets.count(), seats, "{order:#}");
+            known.insert(id);
         }
-        let mut net = BTreeMap::new();
         for charges in &self.0 {
             let (mut charged, mut keys) = (BTreeSet::new(), BTreeSet::new());
             for charge in charges {
-                let order = order_of(charge);
-                let (captured, refunded) = (charge["captured"].as_i64().unwrap(), charge["refunded"].as_i64().unwrap());
-                *net.entry(order).or_insert(0) += captured - refunded;
+                let (order, captured) = (order_of(charge), charge["captured"].as_i64().unwrap());
+                assert!(known.contains(order), "a charge of no order: {charge:#}");
                 assert!(captured == 0 || charged.insert(order), "{order} was charged twice: {charges:#?}");
+                assert!(captured <= charge["amount"].as_i64().unwrap(), "{charge:#}");
                 for key in charge["idempotencyKeys"].as_array().unwrap() {
                     assert!(keys.insert(key.as_str().unwrap()), "two charges have the key {key}");
                 }
             }
         }
-        for (order, owed) in owed {
-            assert_eq!(net.remove(order).unwrap_or(0), owed, "{order}");
-        }
-        assert!(net.is_empty(), "charges of no order: {net:?}");
     }
+}
+
+/// What a gateway has of a charge after what it has given back.
+fn kept(charge: &Value) -> i64 {
+    charge["captured"].as_i64().unwrap() - charge["refunded"].as_i64().unwrap()
 }
