@@ -4,6 +4,7 @@
 //! Each test makes sure that what it provokes has happened, waits for what is right then, never for time to pass, and
 //! ends with the invariants, the gateways' own books and the logs.
 
+mod gate;
 mod gateways;
 mod line;
 mod program;
@@ -15,6 +16,7 @@ mod clocks;
 mod commits;
 mod disk;
 mod hangups;
+mod matrix;
 mod operators;
 mod outages;
 mod poison;

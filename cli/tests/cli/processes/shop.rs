@@ -38,7 +38,18 @@ impl Api {
 
     /// Places an order for a reserved seat.
     pub(super) async fn place(&self, held: &Value, buyer: &str) -> Placed {
-        let (status, placed) = self.persist(Method::POST, "/orders", Some(order_for(held, buyer))).await;
+        self.place_order(order_for(held, buyer)).await
+    }
+
+    /// The same, paid by this.
+    pub(super) async fn place_paid_by(&self, held: &Value, buyer: &str, payment_method: Value) -> Placed {
+        let mut order = order_for(held, buyer);
+        order["paymentMethod"] = payment_method;
+        self.place_order(order).await
+    }
+
+    async fn place_order(&self, order: Value) -> Placed {
+        let (status, placed) = self.persist(Method::POST, "/orders", Some(order)).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{placed}");
         let text = |name: &str| placed[name].as_str().unwrap().to_owned();
         Placed { order: text("orderId"), saga: text("sagaId") }
@@ -104,6 +115,21 @@ impl Api {
         assert!(status.is_success(), "{answer}");
         version
     }
+
+    /// From now on a payment may take longer than any test: nobody gives up on a call that a test holds.
+    pub(super) async fn let_payments_take_their_time(&self) {
+        const BOOK_TICKETS: &str = include_str!("../../../../workflows/definitions/book-tickets.yaml");
+        let patient = BOOK_TICKETS.replace("timeout: 10s", "timeout: 14m");
+        assert_ne!(patient, BOOK_TICKETS);
+        self.define("book-tickets", &patient).await;
+    }
+}
+
+/// What a saga's journal says of its charges at a gateway, one word for each note.
+pub(super) fn notes_of<'a>(saga: &'a Value, gateway: &str) -> Vec<&'a str> {
+    let details = saga["journal"].as_array().unwrap().iter().map(|entry| &entry["detail"]);
+    let notes = details.flat_map(|detail| [&detail["intent"], &detail["note"]]);
+    notes.filter(|note| note["gateway"] == gateway).filter_map(|note| note["payment"].as_str()).collect()
 }
 
 /// The entries of a saga's journal that are about a step.
@@ -142,6 +168,11 @@ impl Books {
     /// The charges of an order.
     pub(super) fn of(&self, order: &str) -> impl Iterator<Item = &Value> {
         self.0.iter().flatten().filter(move |charge| order_of(charge) == order)
+    }
+
+    /// How often money was asked for, for an order.
+    pub(super) fn asked(&self, order: &str) -> u64 {
+        self.of(order).map(|charge| charge["asked"].as_u64().unwrap()).sum()
     }
 
     /// How many charges have taken money.

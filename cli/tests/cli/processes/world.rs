@@ -5,7 +5,7 @@ use super::{
         client::Api,
         dev::{Scratch, showrunner},
     },
-    gateways::Gateways,
+    gateways::{ADYEN, Gateways, Protocol, STRIPE},
     program::Program,
     servers::{OwnPostgres, Servers},
     shop::Books,
@@ -33,19 +33,24 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
-        Self::on(Servers::shared()).await
+        Self::on(Servers::shared(), [STRIPE, ADYEN]).await
+    }
+
+    /// With gateways that speak these, the first one first.
+    pub(super) async fn with_gateways(protocols: [Protocol; 2]) -> Self {
+        Self::on(Servers::shared(), protocols).await
     }
 
     /// With a PostgreSQL of its own.
     pub(super) async fn on_own(postgres: OwnPostgres) -> Self {
-        Self::on(Servers::Own(Box::new(postgres))).await
+        Self::on(Servers::Own(Box::new(postgres)), [STRIPE, ADYEN]).await
     }
 
-    async fn on(servers: Servers) -> Self {
+    async fn on(servers: Servers, protocols: [Protocol; 2]) -> Self {
         let scratch = Scratch::new("world");
         std::fs::create_dir(&scratch.0).unwrap();
         let [api_address, primary, backup] = free_addresses();
-        let gateways = Gateways::start([primary, backup], &api_address, &scratch.0).await;
+        let gateways = Gateways::start(protocols, [primary, backup], &api_address, &scratch.0).await;
         let configuration = format!("{CONFIGURATION}{}", gateways.configuration());
         std::fs::write(scratch.0.join("showrunner.toml"), configuration).unwrap();
         let redis_url = TestServers::shared().redis_url();
