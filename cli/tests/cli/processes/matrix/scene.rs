@@ -31,19 +31,17 @@ pub(super) enum Outcome {
     ArrivesLate,
 }
 
-impl Outcome {
-    /// Those that an order with a primary gateway of this protocol can meet here.
-    fn at(protocol: Protocol) -> Vec<Self> {
-        let mut outcomes =
-            vec![Self::Ok, Self::Declined, Self::DeclinedHere, Self::TimedOutBefore, Self::TimedOutAfter];
-        // the end of what Adyen decides late is told by webhook only, and charges do not take it from there yet
-        if protocol != ADYEN {
-            outcomes.push(Self::DecidedLate);
-        }
-        outcomes.push(Self::ArrivesLate);
-        outcomes
-    }
+const OUTCOMES: [Outcome; 7] = [
+    Outcome::Ok,
+    Outcome::Declined,
+    Outcome::DeclinedHere,
+    Outcome::TimedOutBefore,
+    Outcome::TimedOutAfter,
+    Outcome::DecidedLate,
+    Outcome::ArrivesLate,
+];
 
+impl Outcome {
     fn payment_method(self) -> Value {
         match self {
             Self::Declined => json!("pm_card_chargeDeclinedLostCard"),
@@ -142,7 +140,7 @@ impl Scene {
         api.let_payments_take_their_time().await;
         let event = api.event(100).await;
         let mut orders = Vec::new();
-        for outcome in Outcome::at(protocol) {
+        for outcome in OUTCOMES {
             let buyer = format!("{outcome:?}");
             let held = api.reserve(&event, &buyer).await;
             orders.push((outcome, api.place_paid_by(&held, &buyer, outcome.payment_method()).await));
