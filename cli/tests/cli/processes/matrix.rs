@@ -13,6 +13,7 @@ use super::{
 };
 use private_servers::{Fault, Spot};
 use scene::{Actor, Outcome, Scene};
+use serde_json::Value;
 
 async fn dies_before_the_intent(protocol: Protocol) {
     let scene = Scene::set(protocol).await;
@@ -106,8 +107,11 @@ async fn dies_after_the_record(protocol: Protocol) {
     victim.primary().hold(questions.clone());
     victim.backup().hold(charges.clone());
     victim.primary().hold(declined.clone());
+    for (_, placed) in scene.orders.iter().filter(|(outcome, _)| scene.is_told_by_webhook(*outcome)) {
+        until("the gateway has told", async || is_signalled(&scene.api.saga(&placed.saga).await).then_some(())).await;
+    }
     victim.hears();
-    victim.has_waiting(&questions, scene.count(|outcome| !outcome.is_told())).await;
+    victim.has_waiting_at_least(&questions, scene.count(|outcome| scene.is_asked_about(outcome))).await;
     until("the next gateway is asked", async || (victim.backup().waiting(&charges) == 1).then_some(())).await;
     scene.api.saga_is(scene.saga_of(Outcome::Ok), "completed").await;
     // nothing is committed any more once this is sprung
@@ -117,6 +121,10 @@ async fn dies_after_the_record(protocol: Protocol) {
     scene.have_noted(|outcome| scene.noted_after_the_record(outcome)).await;
     let successor = scene.lucky_successor().await;
     scene.outlives(victim, successor).await;
+}
+
+fn is_signalled(saga: &Value) -> bool {
+    saga["journal"].as_array().unwrap().iter().any(|entry| entry["kind"] == "signalled")
 }
 
 async fn sleeps_before_the_call(protocol: Protocol) {
