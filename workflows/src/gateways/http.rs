@@ -3,9 +3,9 @@
 
 use super::answers::Failure;
 use super::outcomes::{Doubt, DoubtReason, NotExecuted, NotExecutedReason};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Longer answers are not read.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -14,7 +14,7 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 const CONNECT_SHARE: u32 = 2;
 const CONNECT_MS_MAX: u64 = 3_000;
 /// A gateway that asks for more patience than this is asked again after it all the same.
-const RETRY_AFTER_SECS_MAX: u64 = 600;
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 
 /// A client that sends what it is told to, once, to where it is told to.
 ///
@@ -56,7 +56,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Answer, CallError> {
     let response = request.send().await.map_err(|error| call_error(&error))?;
     let status = response.status();
     let headers = response.headers().clone();
-    let retry_after = retry_after(&headers);
+    let retry_after = retry_after(&headers, SystemTime::now());
     let body = read_body(response).await;
     Ok(Answer { status, headers, retry_after, body })
 }
@@ -103,10 +103,18 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, Doubt> {
     }
 }
 
-/// Seconds; dates are not used by the gateways that we know.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(RETRY_AFTER_SECS_MAX)))
+/// Seconds, or a date: by the clock of the gateway where it says what that shows, else by ours.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let asked = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let there = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+            let at = httpdate::parse_http_date(value).ok()?;
+            at.duration_since(there.unwrap_or(now)).unwrap_or_default()
+        }
+    };
+    Some(asked.min(RETRY_AFTER_MAX))
 }
 
 impl Doubt {
@@ -144,5 +152,44 @@ impl<E> From<CallError> for Failure<E> {
             CallError::NotSent(not_executed) => Self::NotSent(not_executed),
             CallError::Doubtful(doubt) => Self::Doubtful(doubt),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+    fn asked(headers: &[(&'static str, &str)], now: &str) -> Option<u64> {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        retry_after(&headers, httpdate::parse_http_date(now).unwrap()).map(|asked| asked.as_secs())
+    }
+
+    #[test]
+    fn seconds_and_dates_are_understood_and_capped() {
+        let of = |value: &str, now: &str| asked(&[("retry-after", value)], now);
+        assert_eq!(of("7", MOMENT), Some(7));
+        assert_eq!(of(" 0 ", MOMENT), Some(0));
+        assert_eq!(of("86400", MOMENT), Some(600));
+        assert_eq!(of("99999999999999999999", MOMENT), None);
+        for date in ["Sun, 06 Nov 1994 08:50:00 GMT", "Sunday, 06-Nov-94 08:50:00 GMT", "Sun Nov  6 08:50:00 1994"] {
+            assert_eq!(of(date, MOMENT), Some(23), "{date}");
+        }
+        assert_eq!(of("Sun, 06 Nov 1994 08:00:00 GMT", MOMENT), Some(0), "over");
+        assert_eq!(of("Mon, 07 Nov 1994 08:49:37 GMT", MOMENT), Some(600));
+        for nonsense in ["", "-1", "1.5", "soon", "Sun, 06 Nov 1994"] {
+            assert_eq!(of(nonsense, MOMENT), None, "{nonsense}");
+        }
+        assert_eq!(asked(&[], MOMENT), None);
+    }
+
+    #[test]
+    fn a_date_is_of_the_clock_that_the_gateway_shows() {
+        let ours = "Sun, 06 Nov 1994 09:49:37 GMT";
+        let headers = [("retry-after", "Sun, 06 Nov 1994 08:50:00 GMT"), ("date", MOMENT)];
+        assert_eq!(asked(&headers, ours), Some(23));
+        let headers = [("retry-after", "Sun, 06 Nov 1994 08:50:00 GMT"), ("date", "x")];
+        assert_eq!(asked(&headers, MOMENT), Some(23));
     }
 }
