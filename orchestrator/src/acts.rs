@@ -5,7 +5,7 @@ mod allowed;
 mod record;
 
 pub use allowed::{ActOption, Effects, Undo, options};
-pub use record::{RecordFilter, RecordedAct};
+pub use record::{DoneAct, RecordFilter, RecordedAct, record_in_tx};
 
 use crate::{
     canonical,

@@ -1,6 +1,8 @@
-//! The append-only record of what people did and were refused, as it is read.
+//! The append-only record of what people did and were refused, as it is read, and as others add to it.
 
-use crate::{engine::Engine, journal::Moment};
+use crate::{catalog::Author, engine::Engine, ids::fresh_uuid, journal::Moment};
+use serde_json::Value;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// Which acts to list. Members that are none let all through.
@@ -33,6 +35,42 @@ pub struct RecordedAct {
     pub reason: String,
     /// From where.
     pub address: Option<String>,
+}
+
+/// What a person has done to something that is no saga.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DoneAct<'a> {
+    /// Who, and from where.
+    pub by: Author<'a>,
+    /// What: `definition.activate`.
+    pub act: &'a str,
+    /// On what.
+    pub object: &'a str,
+    /// Why, in the person's words.
+    pub reason: &'a str,
+    /// What it was before, and what it is now.
+    pub detail: Value,
+}
+
+/// Writes an act down in the transaction that does it.
+///
+/// # Errors
+/// The database's.
+pub async fn record_in_tx(tx: &mut PgConnection, act: &DoneAct<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into engine.acts (act_id, actor, act, object, outcome, reason, detail, address)
+         values ($1, $2, $3, $4, 'done', $5, $6, $7)",
+        fresh_uuid(),
+        act.by.name,
+        act.act,
+        act.object,
+        act.reason,
+        act.detail,
+        act.by.address.map(|address| address.to_string())
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 impl Engine {

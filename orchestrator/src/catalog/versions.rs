@@ -2,8 +2,8 @@
 
 use super::{ActivateError, Applied, ApplyError, Catalog, Known};
 use crate::{
+    acts::{DoneAct, record_in_tx},
     definition::{Definition, Mistake},
-    ids::fresh_uuid,
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -303,18 +303,7 @@ async fn record_act(
     version: i32,
     reason: &str,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into engine.acts (act_id, actor, act, object, outcome, reason, detail, address)
-         values ($1, $2, $3, $4, 'done', $5, $6, $7)",
-        fresh_uuid(),
-        by.name,
-        act,
-        format!("{name}/{version}"),
-        reason,
-        json!({ "definition": name, "version": version }),
-        by.address.map(|address| address.to_string())
-    )
-    .execute(&mut *tx)
-    .await?;
-    Ok(())
+    let object = format!("{name}/{version}");
+    let detail = json!({ "definition": name, "version": version });
+    record_in_tx(tx, &DoneAct { by, act, object: &object, reason, detail }).await
 }
