@@ -22,6 +22,7 @@ mod wire;
 mod audit;
 mod booking;
 mod definitions;
+mod gateways;
 mod machines;
 mod sagas;
 

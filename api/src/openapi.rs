@@ -56,6 +56,7 @@ pub fn document() -> OpenApi {
             tag("booking", "Events, holds, orders, tickets: for programs that sell."),
             tag("sagas", "Looking into sagas and repairing them: for operators."),
             tag("definitions", "What sagas do."),
+            tag("gateways", "Whom payments talk to, and what keeps calls away from them."),
             tag("machines", "For load balancers, monitoring and tools."),
         ]))
         .build();

@@ -5,7 +5,7 @@ use crate::{
     audit,
     auth::Access,
     booking::{cancel, capture, events, orders, place, reservations, reserve, seats, tickets, webhooks},
-    definitions, machines,
+    definitions, gateways, machines,
     problem::kinds::{self, Kind},
     sagas::{acts, follow, follow_all, list, show, start},
     state::ApiState,
@@ -42,7 +42,7 @@ fn route(access: Access, handler: UtoipaMethodRouter<ApiState>, problems: &'stat
 
 /// Every route there is.
 pub(crate) fn all() -> Vec<Route> {
-    [booking(), sagas(), definitions(), machines()].into_iter().flatten().collect()
+    [booking(), sagas(), definitions(), gateways(), machines()].into_iter().flatten().collect()
 }
 
 fn booking() -> Vec<Route> {
@@ -104,6 +104,13 @@ fn definitions() -> Vec<Route> {
         route(VIEWER, routes!(definitions::show_version), &[&kinds::NOT_FOUND]),
         route(OPERATOR, routes!(definitions::put), &[&kinds::INVALID_DEFINITION]),
         route(OPERATOR, routes!(definitions::activate), &[&kinds::NOT_FOUND]),
+    ]
+}
+
+fn gateways() -> Vec<Route> {
+    vec![
+        route(VIEWER, routes!(gateways::list), &[]),
+        route(OPERATOR, routes!(gateways::set_breaker), &[&kinds::NOT_FOUND]),
     ]
 }
 

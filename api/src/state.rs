@@ -14,7 +14,7 @@ use workflows::{
     access::AccessTokens,
     holds::Holds,
     orders::{OrderWaits, Places},
-    payments::Webhooks,
+    payments::{Gateways, Webhooks},
     tickets::TicketKeys,
 };
 
@@ -66,6 +66,8 @@ pub struct ApiParts {
     pub waits: OrderWaits,
     /// Takes gateways' news.
     pub webhooks: Webhooks,
+    /// Whom payments talk to.
+    pub gateways: Arc<Gateways>,
     /// What signs tickets.
     pub ticket_keys: TicketKeys,
     /// Who calls.
@@ -88,6 +90,7 @@ pub struct ApiState {
     pub(crate) places: Places,
     pub(crate) waits: OrderWaits,
     pub(crate) webhooks: Webhooks,
+    pub(crate) gateways: Arc<Gateways>,
     pub(crate) ticket_keys: TicketKeys,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) limits: Arc<Limits>,
@@ -111,6 +114,7 @@ impl ApiState {
             places: parts.places,
             waits: parts.waits,
             webhooks: parts.webhooks,
+            gateways: parts.gateways,
             ticket_keys: parts.ticket_keys,
             tokens: Arc::new(parts.tokens),
             limits: Arc::new(Limits::new(&parts.settings.limits)),

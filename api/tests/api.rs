@@ -3,6 +3,8 @@
 
 #[path = "api/booking.rs"]
 mod booking;
+#[path = "api/gateways.rs"]
+mod gateways;
 #[path = "api/guards.rs"]
 mod guards;
 #[path = "api/machines.rs"]

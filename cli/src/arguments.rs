@@ -9,8 +9,8 @@ use secrecy::SecretString;
 use crate::{
     client::Client,
     commands::{
-        definition::DefinitionCommand, demo::DemoArguments, dev::DevArguments, saga::SagaCommand,
-        sandbox::SandboxArguments, token::TokenCommand,
+        definition::DefinitionCommand, demo::DemoArguments, dev::DevArguments, gateway::GatewayCommand,
+        saga::SagaCommand, sandbox::SandboxArguments, token::TokenCommand,
     },
     logging,
 };
@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Look at saga definitions and change them
     #[command(subcommand)]
     Definition(DefinitionCommand),
+    /// Look at payment gateways, and keep calls away from them or let them through
+    #[command(subcommand)]
+    Gateway(GatewayCommand),
 }
 
 /// Of a process that may have a parent.

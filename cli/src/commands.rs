@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod definition;
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod gateway;
 pub(crate) mod migrate;
 pub(crate) mod saga;
 pub(crate) mod sandbox;
@@ -34,6 +35,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Config(asked) => config::run(file, &asked),
         Command::Saga(asked) => saga::run(asked).await,
         Command::Definition(asked) => definition::run(asked).await,
+        Command::Gateway(asked) => gateway::run(asked).await,
     }
 }
 

@@ -95,8 +95,8 @@ impl Stack {
 
     /// Keeps this process's breakers the same as everybody's, until it is dropped.
     pub(crate) fn keep_breakers(&self) -> AbortOnDropHandle<()> {
-        let gateways = Arc::clone(&self.gateways);
-        AbortOnDropHandle::new(tokio::spawn(async move { gateways.keep_breakers().await }))
+        let (gateways, pool) = (Arc::clone(&self.gateways), self.engine.pool().clone());
+        AbortOnDropHandle::new(tokio::spawn(async move { gateways.keep_breakers(&pool).await }))
     }
 
     /// What delivers the outbox's messages.

@@ -7,6 +7,7 @@
 mod budget;
 mod calls;
 mod kept;
+pub mod modes;
 mod rules;
 mod settings;
 mod shared;
@@ -19,7 +20,9 @@ pub use settings::BreakerSettings;
 pub use surroundings::Surroundings;
 
 use crate::redis_link::{LinkError, RedisLink};
-use kept::Kept;
+use chrono::{DateTime, Utc};
+use kept::{Force, Forces, Kept};
+use modes::{Forced, Mode};
 use rules::{HALF_OPEN_WAIT_MS, Verdict};
 use shared::Shared;
 use state::{Event, Millis, Record};
@@ -28,7 +31,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -38,6 +41,8 @@ use surroundings::millis;
 const RETRY_WAIT_MS: i64 = 1_000;
 /// How much longer than its own time a call may take to be heard of, before it counts as lost.
 const LOST_AFTER_MS: i64 = 2_000;
+/// How soon whoever a person keeps away asks again.
+const FORCED_WAIT_MS: i64 = 10_000;
 /// How often a move is tried that others overtake.
 const TRIES_MAX: u32 = 8;
 
@@ -69,6 +74,8 @@ pub struct Pass {
     operation: Operation,
     epoch: u64,
     call: Option<String>,
+    /// A person has it made, so that its end moves nothing.
+    is_forced: bool,
 }
 
 /// How a breaker stands, for people.
@@ -76,8 +83,8 @@ pub struct Pass {
 pub struct Standing {
     /// `closed`, `open` or `halfOpen`.
     pub breaker: &'static str,
-    /// How long it has been so.
-    pub for_so_long: Duration,
+    /// Since when.
+    pub since: DateTime<Utc>,
     /// How many calls ended within its window.
     pub calls: u32,
     /// Those of them that failed, by class.
@@ -99,6 +106,8 @@ struct Inner {
     turn: tokio::sync::Mutex<()>,
     /// How far the clock that all processes share is ahead of ours.
     ahead: AtomicI64,
+    /// Whether all processes know the same, as far as this one could last tell.
+    is_shared: AtomicBool,
 }
 
 impl fmt::Debug for GatewayBreakers {
@@ -147,6 +156,7 @@ impl GatewayBreakers {
             shared,
             turn: tokio::sync::Mutex::default(),
             ahead: AtomicI64::new(0),
+            is_shared: AtomicBool::new(false),
         }))
     }
 
@@ -155,12 +165,25 @@ impl GatewayBreakers {
     /// # Errors
     /// [`HeldBack`]: not now.
     pub async fn admit(&self, operation: Operation, call: Option<&str>) -> Result<Pass, HeldBack> {
-        let pass = |record: Record| Pass { operation, epoch: record.epoch, call: call.map(str::to_owned) };
+        let pass = |record: Record, is_forced: bool| {
+            let call = call.map(str::to_owned);
+            Pass { operation, epoch: record.epoch, call, is_forced }
+        };
+        match self.force(operation) {
+            Some(Force { mode: Mode::Open, left }) => return Err(self.held_back(operation, Why::Open, left)),
+            Some(_) if call.is_none_or(|call| self.is_in_budget(call)) => {
+                return Ok(pass(self.kept().record(operation), true));
+            }
+            Some(_) => return Err(self.held_back(operation, Why::RetryBudget, RETRY_WAIT_MS)),
+            None => {}
+        }
         for _ in 0..TRIES_MAX {
             let record = self.kept().record(operation);
             match self.verdict(&record) {
                 Verdict::Wait(wait) => return Err(self.held_back(operation, Why::Open, wait)),
-                Verdict::Pass(None) if call.is_none_or(|call| self.is_in_budget(call)) => return Ok(pass(record)),
+                Verdict::Pass(None) if call.is_none_or(|call| self.is_in_budget(call)) => {
+                    return Ok(pass(record, false));
+                }
                 Verdict::Pass(None) => return Err(self.held_back(operation, Why::RetryBudget, RETRY_WAIT_MS)),
                 // what is half-open is held back enough already
                 Verdict::Pass(Some(_)) => {
@@ -169,7 +192,7 @@ impl GatewayBreakers {
                         Verdict::Wait(_) => None,
                     };
                     if let Moved::To(record) = self.advance(operation, begins).await {
-                        return Ok(pass(record));
+                        return Ok(pass(record, false));
                     }
                 }
             }
@@ -179,12 +202,15 @@ impl GatewayBreakers {
 
     /// What became of the call.
     pub async fn settle(&self, pass: Pass, end: End) {
-        let Pass { operation, epoch, call } = pass;
+        let Pass { operation, epoch, call, is_forced } = pass;
         if let (Some(call), End::Answered | End::NotMade) = (call, end) {
             self.kept().budget.forget(&call);
         }
         if let Some(class) = window::class(end) {
             self.kept().window.count(operation, epoch, class, self.now(), &self.0.settings);
+        }
+        if is_forced {
+            return;
         }
         let means = |record: &Record| {
             let now = self.now();
@@ -208,24 +234,54 @@ impl GatewayBreakers {
         }
     }
 
-    /// How long to stay away while calls are kept away, as far as this process knows without asking anybody.
-    #[must_use]
-    pub fn closed_for(&self, operation: Operation) -> Option<Duration> {
-        match self.verdict(&self.kept().record(operation)) {
-            Verdict::Wait(wait) => Some(self.0.surroundings.spread(wait)),
-            Verdict::Pass(_) => None,
+    /// Takes in what people have decided. What they open comes back as what has opened by itself does.
+    pub async fn take_in(&self, forced: &[Forced]) {
+        let own_now = self.0.surroundings.now();
+        let ours = forced.iter().filter(|forced| forced.gateway == self.0.gateway);
+        let forces: Forces = ours
+            .map(|forced| {
+                let ends = forced.lasts.map(|lasts| own_now.saturating_add(millis(lasts)));
+                (forced.operation, (forced.mode, ends))
+            })
+            .collect();
+        self.kept().forces = forces.clone();
+        for operation in
+            forces.into_iter().filter_map(|(operation, (mode, _))| (mode == Mode::Open).then_some(operation))
+        {
+            let until = self.now();
+            let trips = |record: &Record| (record.state.name() != "open").then_some(Event::Trips { until });
+            self.advance(operation, trips).await;
         }
     }
 
-    /// How a breaker stands.
+    /// Whether all processes know the same, as far as this one could last tell.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.0.is_shared.load(Ordering::Relaxed)
+    }
+
+    /// How long to stay away while calls are kept away, as far as this process knows without asking anybody.
+    #[must_use]
+    pub fn closed_for(&self, operation: Operation) -> Option<Duration> {
+        let wait = match self.force(operation) {
+            Some(Force { mode: Mode::Open, left }) => left,
+            Some(_) => return None,
+            None => match self.verdict(&self.kept().record(operation)) {
+                Verdict::Wait(wait) => wait,
+                Verdict::Pass(_) => return None,
+            },
+        };
+        Some(self.0.surroundings.spread(wait))
+    }
+
+    /// How a breaker stands, whatever people have decided about it.
     #[must_use]
     pub fn standing(&self, operation: Operation) -> Standing {
-        let now = self.now();
         let kept = self.kept();
         let record = kept.record(operation);
-        let (calls, errors) = kept.window.ends(operation, now, &self.0.settings);
-        let for_so_long = Duration::from_millis(u64::try_from(now.saturating_sub(record.since)).unwrap_or_default());
-        Standing { breaker: record.state.name(), for_so_long, calls, errors }
+        let (calls, errors) = kept.window.ends(operation, self.now(), &self.0.settings);
+        let since = DateTime::from_timestamp_millis(record.since).unwrap_or_default();
+        Standing { breaker: record.state.name(), since, calls, errors }
     }
 
     /// Makes the move that `decide` finds, where all can see it.
@@ -250,7 +306,9 @@ impl GatewayBreakers {
         let shared = self.0.shared.as_ref().ok_or(LinkError::Away)?;
         let mut offer = self.kept().offer();
         offer.records.extend(proposed);
-        let known = shared.exchange(&offer, window::first_slice(self.now(), &self.0.settings)).await?;
+        let known = shared.exchange(&offer, window::first_slice(self.now(), &self.0.settings)).await;
+        self.0.is_shared.store(known.is_ok(), Ordering::Relaxed);
+        let known = known?;
         self.0.ahead.store(known.now.saturating_sub(self.0.surroundings.now()), Ordering::Relaxed);
         let is_written = proposed.is_some_and(|(operation, _)| known.written.iter().any(|at| at == operation.as_str()));
         for (operation, before, after) in self.kept().learn(known) {
@@ -264,6 +322,11 @@ impl GatewayBreakers {
             }
         }
         Ok(is_written)
+    }
+
+    /// What a person has decided, if it still holds.
+    fn force(&self, operation: Operation) -> Option<Force> {
+        self.kept().force(operation, self.0.surroundings.now(), FORCED_WAIT_MS)
     }
 
     fn verdict(&self, record: &Record) -> Verdict {

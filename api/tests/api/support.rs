@@ -37,6 +37,7 @@ pub(crate) struct App {
     pub(crate) state: ApiState,
     pub(crate) engine: Engine,
     pub(crate) waits: OrderWaits,
+    pub(crate) gateways: Arc<Gateways>,
     database_url: String,
     tokens: HashMap<&'static str, String>,
 }
@@ -131,7 +132,8 @@ impl App {
             holds: Holds::new(pool.clone(), cache, booking.hold_ttl()),
             places: Places::new(engine.clone(), booking.order_hold()),
             waits: waits.clone(),
-            webhooks: Webhooks::new(engine.clone(), gateways),
+            webhooks: Webhooks::new(engine.clone(), Arc::clone(&gateways)),
+            gateways: Arc::clone(&gateways),
             ticket_keys,
             tokens: AccessTokens::new(pool),
             migrations,
@@ -140,7 +142,7 @@ impl App {
             settings,
         });
         let database_url = database_url.to_owned();
-        Self { router: api::router(state.clone()), state, engine, waits, database_url, tokens }
+        Self { router: api::router(state.clone()), state, engine, waits, gateways, database_url, tokens }
     }
 
     /// The token of a role.

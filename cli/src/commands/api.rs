@@ -50,6 +50,7 @@ pub(crate) fn state(
         places: Places::new(stack.engine.clone(), stack.booking.order_hold()),
         waits: OrderWaits::new(pool.clone()),
         webhooks: Webhooks::new(stack.engine.clone(), Arc::clone(&stack.gateways)),
+        gateways: Arc::clone(&stack.gateways),
         ticket_keys: stack.ticket_keys.clone(),
         tokens: AccessTokens::new(pool),
         migrations: Some(&migrate::MIGRATIONS),

@@ -3,6 +3,7 @@
 use super::{
     Operation,
     budget::Budget,
+    modes::Mode,
     shared::{Known, Offer},
     state::{Millis, Record, State},
     window::Window,
@@ -16,12 +17,30 @@ pub(super) struct Kept {
     records: BTreeMap<Operation, Record>,
     pub(super) window: Window,
     pub(super) budget: Budget,
+    /// What people have decided, and until when by this process's own clock.
+    pub(super) forces: Forces,
+}
+
+/// What people have decided, by operation.
+pub(super) type Forces = BTreeMap<Operation, (Mode, Option<Millis>)>;
+
+/// What a person has decided, and for how long nobody need ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Force {
+    pub(super) mode: Mode,
+    pub(super) left: Millis,
 }
 
 impl Kept {
     /// Of the process that is known by this name.
     pub(super) fn new(by: String, now: Millis) -> Self {
-        Self { began: now, records: BTreeMap::new(), window: Window::new(by), budget: Budget::new(now) }
+        Self {
+            began: now,
+            records: BTreeMap::new(),
+            window: Window::new(by),
+            budget: Budget::new(now),
+            forces: Forces::new(),
+        }
     }
 
     pub(super) fn record(&self, operation: Operation) -> Record {
@@ -30,6 +49,13 @@ impl Kept {
 
     pub(super) fn put(&mut self, operation: Operation, record: Record) {
         self.records.insert(operation, record);
+    }
+
+    /// What a person has decided, if it still holds; who is kept away asks again after `at_most`.
+    pub(super) fn force(&self, operation: Operation, now: Millis, at_most: Millis) -> Option<Force> {
+        let (mode, ends) = *self.forces.get(&operation)?;
+        let left = ends.map_or(at_most, |ends| (ends - now).min(at_most));
+        (left > 0).then_some(Force { mode, left })
     }
 
     /// What the others are told.

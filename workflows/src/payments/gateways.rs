@@ -1,7 +1,10 @@
 //! The gateways of this installation, in order of preference.
 
 use crate::{
-    breakers::{GatewayBreakers, Operation},
+    breakers::{
+        GatewayBreakers, Operation,
+        modes::{self, Forced},
+    },
     gateways::{BuildError, Gateway, GatewaySettings, build, guarded},
     money::Money,
     orders::PaymentMethod,
@@ -9,8 +12,9 @@ use crate::{
 };
 use orchestrator::action::{Answer, Halt};
 use secrecy::SecretString;
+use sqlx::PgPool;
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 
 /// The gateways could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,8 @@ pub struct ConfiguredGateway {
 
 /// How soon the other processes hear of what happens in one.
 const EXCHANGE_EVERY: Duration = Duration::from_millis(250);
+/// How soon a process hears of what people decide.
+const MODES_EVERY: Duration = Duration::from_secs(1);
 /// How long it takes from the order's turn until its gateway is asked.
 const UNTIL_ASKED: Duration = Duration::from_secs(1);
 
@@ -130,10 +136,14 @@ impl Gateways {
         longest.unwrap_or_default() + UNTIL_ASKED
     }
 
-    /// Keeps what this process and the others know of breakers the same, for as long as it is polled.
-    pub async fn keep_breakers(&self) {
-        let mut ticks = tokio::time::interval(EXCHANGE_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Keeps what this process and the others know of breakers the same, and what people have decided about them, for as
+    /// long as it is polled.
+    pub async fn keep_breakers(&self, pool: &PgPool) {
+        futures::future::join(self.exchange_breakers(), self.follow_breaker_modes(pool)).await;
+    }
+
+    async fn exchange_breakers(&self) {
+        let mut ticks = ticks(EXCHANGE_EVERY);
         loop {
             ticks.tick().await;
             for breakers in self.in_order.iter().filter_map(|configured| configured.gateway.breakers()) {
@@ -142,8 +152,37 @@ impl Gateways {
         }
     }
 
+    async fn follow_breaker_modes(&self, pool: &PgPool) {
+        let mut ticks = ticks(MODES_EVERY);
+        loop {
+            ticks.tick().await;
+            // what was known ends by itself, and that the database is away is told elsewhere
+            if let Err(error) = self.read_breaker_modes(pool).await {
+                tracing::debug!(error = %error, "The modes of breakers could not be read: {error}");
+            }
+        }
+    }
+
+    /// What people have decided about breakers, taken in by this process.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn read_breaker_modes(&self, pool: &PgPool) -> Result<Vec<Forced>, sqlx::Error> {
+        let forced = modes::forced(pool).await?;
+        for breakers in self.in_order.iter().filter_map(|configured| configured.gateway.breakers()) {
+            breakers.take_in(&forced).await;
+        }
+        Ok(forced)
+    }
+
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = &ConfiguredGateway> {
         self.in_order.iter()
     }
+}
+
+fn ticks(every: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
