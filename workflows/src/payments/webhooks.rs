@@ -1,37 +1,29 @@
 //! News from gateways. Each is taken once: its id goes into the inbox in the transaction that tells the saga which it
 //! concerns, or that does what is left to do when that saga is over. `docs/webhooks.md` says what becomes of which.
 
+mod charge_news;
 mod charges;
 mod disputes;
 mod inbox;
 mod news;
 mod refunds;
 mod settle;
+mod signals;
 
-use super::{Gateways, PaymentNews, Told, payment_signal};
+use super::Gateways;
 use crate::{
-    gateways::{Reference, WebhookError, signature},
+    gateways::{WebhookError, signature},
     ids::OrderId,
     money::{Money, currency_from_code},
     orders::impossible,
-    refunds::{RefundEnd, refund_signal},
     spawned,
 };
-use charges::{ChargeNews, Concerned};
 use chrono::{DateTime, Utc};
 use inbox::Outcome;
 use news::{About, News};
-use orchestrator::{
-    Engine, Prepared, StartError,
-    acts::{ActError, PreparedSignal, Signalled},
-    ids::SagaId,
-    run::Run,
-    saga::State,
-    start_in_tx,
-};
-use refunds::RefundTold;
+use orchestrator::{Engine, StartError, acts::ActError};
 use reqwest::header::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sqlx::{Postgres, Transaction};
 use std::sync::Arc;
 
@@ -187,147 +179,4 @@ impl Webhooks {
         self.engine.hint();
         Ok(outcome)
     }
-
-    /// None: what it is about has moved meanwhile.
-    async fn take_charge(&self, news: &News, told: &ChargeNews) -> Result<Option<Outcome>, NewsError> {
-        let Some(found) = self.concerned(&mut *self.engine.pool().acquire().await?, news, told).await? else {
-            let tx = self.engine.pool().begin().await?;
-            return self.keep(tx, news, Outcome::Unmatched("unknown-charge")).await.map(Some);
-        };
-        let payment = PaymentNews {
-            event_id: news.id.clone(),
-            gateway: news.gateway.clone(),
-            key: found.charge.key.clone(),
-            reference: told.names.theirs.clone(),
-            told: told.told.clone(),
-        };
-        let signal = self.prepare(news, found.saga_id, payment_signal(&found.charge.key), &payment).await?;
-        let is_over = signal.as_ref().is_none_or(PreparedSignal::is_for_a_finished_saga);
-        let settling = if is_over && let Some(capture) = late_capture(&found, told) {
-            settle::prepare(&self.engine, news, &found, capture).await?
-        } else {
-            None
-        };
-
-        let mut tx = self.engine.pool().begin().await?;
-        if says_nothing_new(&found, told) {
-            return self.keep(tx, news, Outcome::Known).await.map(Some);
-        }
-        let heard = tell(&self.engine, &mut tx, signal.as_ref()).await?;
-        // from here on the saga does not move: was it the right one?
-        if self.concerned(&mut tx, news, told).await?.as_ref() != Some(&found) {
-            return Ok(None);
-        }
-        let outcome = match heard {
-            Heard::Told(_) => Outcome::Told,
-            Heard::Over(_) if !is_over => return Ok(None),
-            Heard::Over(state) => too_late(&mut tx, &found, told, state, settling.as_ref()).await?,
-        };
-        self.keep(tx, news, outcome).await.map(Some)
-    }
-
-    async fn concerned(
-        &self,
-        connection: &mut sqlx::PgConnection,
-        news: &News,
-        told: &ChargeNews,
-    ) -> Result<Option<Concerned>, NewsError> {
-        charges::find(connection, &self.gateways, &news.gateway, &told.names, news.order).await
-    }
-
-    /// None: what it is about has moved meanwhile.
-    async fn take_refund(&self, news: &News, told: &RefundTold) -> Result<Option<Outcome>, NewsError> {
-        let found = refunds::find(&mut *self.engine.pool().acquire().await?, &news.gateway, told).await?;
-        let Some(refund) = found else {
-            let tx = self.engine.pool().begin().await?;
-            return self.keep(tx, news, Outcome::Unmatched("unknown-refund")).await.map(Some);
-        };
-        let payload = told.news(news, &refund);
-        let signal = self.prepare(news, refund.saga_id, refund_signal(refund.refund_id), &payload).await?;
-        let mut tx = self.engine.pool().begin().await?;
-        let failed = payload.state == RefundEnd::Failed;
-        let outcome = match tell(&self.engine, &mut tx, signal.as_ref()).await? {
-            Heard::Told(run) if failed && refunds::has_succeeded(&run, refund.refund_id) => {
-                Outcome::Unmatched("refund-failed-after-success")
-            }
-            Heard::Told(_) => Outcome::Told,
-            Heard::Over(_) if refund.state == "succeeded" && failed => {
-                Outcome::Unmatched("refund-failed-after-success")
-            }
-            Heard::Over(_) if refund.state == "succeeded" || payload.state != RefundEnd::Succeeded => Outcome::Known,
-            Heard::Over(_) => Outcome::Unmatched("refund-succeeded-after-the-end"),
-        };
-        self.keep(tx, news, outcome).await.map(Some)
-    }
-
-    /// The signal to a saga; none when its history is gone.
-    async fn prepare(
-        &self,
-        news: &News,
-        saga: SagaId,
-        name: String,
-        payload: &impl Serialize,
-    ) -> Result<Option<PreparedSignal>, NewsError> {
-        let payload = serde_json::to_value(payload).map_err(|error| WebhookError::Unreadable(error.to_string()))?;
-        match self.engine.prepare_signal(saga, name, payload, format!("gateway {}", news.gateway)).await {
-            Ok(signal) => Ok(Some(signal)),
-            Err(ActError::NotFound) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// Whether a saga could be told.
-enum Heard {
-    /// It has it. As it was before.
-    Told(Box<Run>),
-    /// It is over, with this end, where that is still known.
-    Over(Option<State>),
-}
-
-async fn tell(engine: &Engine, tx: &mut Tx, signal: Option<&PreparedSignal>) -> Result<Heard, NewsError> {
-    let Some(signal) = signal else { return Ok(Heard::Over(None)) };
-    Ok(match engine.signal_in_tx(tx, signal).await? {
-        Signalled::Kept { run, .. } => Heard::Told(Box::new(run)),
-        Signalled::Finished(run) => Heard::Over(Some(run.state)),
-    })
-}
-
-/// What was captured is stronger than whatever else is told late; another amount is news all the same.
-fn says_nothing_new(found: &Concerned, told: &ChargeNews) -> bool {
-    let same = match told.told {
-        Told::Captured { amount } => amount == found.charge.amount,
-        _ => true,
-    };
-    found.charge.is_captured() && same
-}
-
-/// The capture that nobody has reckoned with: by which name, and of how much.
-fn late_capture<'a>(found: &Concerned, told: &'a ChargeNews) -> Option<(&'a Reference, Money)> {
-    match (&told.told, &told.names.theirs) {
-        (Told::Captured { amount }, Some(reference)) if !found.charge.is_captured() => Some((reference, *amount)),
-        _ => None,
-    }
-}
-
-/// The saga that it concerns is over: money that was taken all the same is given back by a saga of its own, but for
-/// one that a person has killed: there it is written down for a person.
-async fn too_late(
-    tx: &mut Tx,
-    found: &Concerned,
-    told: &ChargeNews,
-    state: Option<State>,
-    settling: Option<&Prepared>,
-) -> Result<Outcome, NewsError> {
-    let mismatch = matches!(told.told, Told::Captured { amount } if amount != found.charge.amount);
-    let Some((reference, amount)) = late_capture(found, told) else {
-        return Ok(if mismatch { Outcome::Unmatched(super::AMOUNT_MISMATCH) } else { Outcome::Known });
-    };
-    if state == Some(State::Killed) {
-        charges::record_capture(tx, &found.charge, reference, amount).await?;
-        return Ok(Outcome::Recorded);
-    }
-    let Some(settling) = settling else { return Ok(Outcome::Unmatched("late-capture")) };
-    start_in_tx(tx, settling).await?;
-    Ok(Outcome::Settling)
 }

@@ -1,11 +1,16 @@
-//! Which refund a webhook is about.
+//! Which refund news is about, and what it does to it.
 
-use super::{News, charges::Names};
+use super::{
+    News, NewsError, Webhooks,
+    charges::Names,
+    inbox::Outcome,
+    signals::{Heard, tell},
+};
 use crate::{
     gateways::{Reference, RefundState},
     ids::RefundId,
     money::Money,
-    refunds::{RefundEnd, RefundNews, Submitted},
+    refunds::{RefundEnd, RefundNews, Submitted, refund_signal},
 };
 use orchestrator::{ids::SagaId, run::Run};
 use serde::Deserialize;
@@ -29,7 +34,7 @@ pub(super) struct RefundTold {
 
 /// A refund as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RefundRow {
+struct RefundRow {
     pub(super) refund_id: RefundId,
     pub(super) saga_id: SagaId,
     pub(super) generation: i32,
@@ -38,7 +43,7 @@ pub(super) struct RefundRow {
 
 impl RefundTold {
     /// For the saga of the refund.
-    pub(super) fn news(&self, news: &News, refund: &RefundRow) -> RefundNews {
+    fn news(&self, news: &News, refund: &RefundRow) -> RefundNews {
         let (state, reason) = RefundEnd::of(&self.state);
         RefundNews {
             event_id: news.id.clone(),
@@ -53,8 +58,35 @@ impl RefundTold {
     }
 }
 
+impl Webhooks {
+    /// None: what it is about has moved meanwhile.
+    pub(super) async fn take_refund(&self, news: &News, told: &RefundTold) -> Result<Option<Outcome>, NewsError> {
+        let found = find(&mut *self.engine.pool().acquire().await?, &news.gateway, told).await?;
+        let Some(refund) = found else {
+            let tx = self.engine.pool().begin().await?;
+            return self.keep(tx, news, Outcome::Unmatched("unknown-refund")).await.map(Some);
+        };
+        let payload = told.news(news, &refund);
+        let signal = self.prepare(news, refund.saga_id, refund_signal(refund.refund_id), &payload).await?;
+        let mut tx = self.engine.pool().begin().await?;
+        let failed = payload.state == RefundEnd::Failed;
+        let outcome = match tell(&self.engine, &mut tx, signal.as_ref()).await? {
+            Heard::Told(run) if failed && has_succeeded(&run, refund.refund_id) => {
+                Outcome::Unmatched("refund-failed-after-success")
+            }
+            Heard::Told(_) => Outcome::Told,
+            Heard::Over(_) if refund.state == "succeeded" && failed => {
+                Outcome::Unmatched("refund-failed-after-success")
+            }
+            Heard::Over(_) if refund.state == "succeeded" || payload.state != RefundEnd::Succeeded => Outcome::Known,
+            Heard::Over(_) => Outcome::Unmatched("refund-succeeded-after-the-end"),
+        };
+        self.keep(tx, news, outcome).await.map(Some)
+    }
+}
+
 /// Whether the saga of this refund counts on its success: what fails after that is a matter of the books.
-pub(super) fn has_succeeded(run: &Run, refund: RefundId) -> bool {
+fn has_succeeded(run: &Run, refund: RefundId) -> bool {
     let is_done = |output| Submitted::deserialize(output).is_ok_and(|done| done.refund_id == refund);
     run.outputs().into_values().any(is_done)
 }
@@ -62,7 +94,7 @@ pub(super) fn has_succeeded(run: &Run, refund: RefundId) -> bool {
 /// Finds the refund at `gateway`: by our id, by the gateway's name for it, or as the only one of the charge that is on
 /// its way and whose name is not known yet (a gateway may give back the charge's name instead of the refund's, before
 /// its answer has told us its own).
-pub(super) async fn find(
+async fn find(
     connection: &mut PgConnection,
     gateway: &str,
     told: &RefundTold,
