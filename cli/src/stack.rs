@@ -17,7 +17,7 @@ use workflows::{
     gateways::GatewaySettings,
     holds::{self, Holds},
     orders,
-    payments::Gateways,
+    payments::{Gateways, Webhooks},
     projection::BookingProjection,
     redis_link::RedisLink,
     registry::{self, Needs},
@@ -37,6 +37,8 @@ const KEYS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 const ROWS_PER_RUN: i64 = 10_000;
 /// How many holds one run of the sweeper ends.
 const HOLDS_PER_RUN: i64 = 1_000;
+/// How many captures one run takes again.
+const CAPTURES_PER_RUN: i64 = 1_000;
 
 /// Everything that api and workers stand on.
 #[derive(Clone)]
@@ -112,6 +114,7 @@ impl Stack {
         };
         let cache = self.holds.cache().clone();
         let pool = self.engine.pool().clone();
+        let webhooks = Webhooks::new(self.engine.clone(), Arc::clone(&self.gateways));
         let (keeper, retention_days) = (self.engine.clone(), self.retention_days);
         Arc::from([
             engine(5, "sweep-sagas", |engine| Box::pin(sweep(engine))),
@@ -137,6 +140,10 @@ impl Stack {
                     orders::expire_keys(engine.pool(), KEYS_KEPT).await?;
                     Ok(())
                 })
+            }),
+            Chore::new("take-captures-again", Duration::from_secs(2), move || {
+                let webhooks = webhooks.clone();
+                async move { Ok(webhooks.take_again(CAPTURES_PER_RUN).await?) }
             }),
             Chore::new("warm-seat-cache", Duration::from_secs(2), move || {
                 let (pool, cache) = (pool.clone(), cache.clone());

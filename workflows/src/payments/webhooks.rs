@@ -1,6 +1,7 @@
 //! News from gateways. Each is taken once: its id goes into the inbox in the transaction that tells the saga which it
 //! concerns, or that does what is left to do when that saga is over. `docs/webhooks.md` says what becomes of which.
 
+mod again;
 mod charge_news;
 mod charges;
 mod disputes;
@@ -147,7 +148,7 @@ impl Webhooks {
     }
 
     async fn take_now(&self, news: &News) -> Result<(), NewsError> {
-        if inbox::knows(self.engine.pool(), news).await? {
+        if news.before.is_none() && inbox::knows(self.engine.pool(), news).await? {
             return Ok(());
         }
         for _ in 0..TRIES_MAX {
@@ -169,10 +170,10 @@ impl Webhooks {
         Err(NewsError::Moving)
     }
 
-    /// Takes the webhook's id, and makes all that was done for it durable with it; nothing of it when somebody else
-    /// was faster.
+    /// Writes down what became of the news, and makes all that was done for it durable with it; nothing of it when
+    /// somebody else was faster.
     async fn keep(&self, mut tx: Tx, news: &News, outcome: Outcome) -> Result<Outcome, NewsError> {
-        if !inbox::take_id(&mut tx, news, &outcome).await? {
+        if !inbox::write(&mut tx, news, &outcome).await? {
             return Ok(Outcome::Repeated);
         }
         tx.commit().await?;

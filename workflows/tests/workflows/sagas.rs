@@ -19,6 +19,8 @@ mod gateways;
 mod history;
 #[path = "sagas/journals.rs"]
 mod journals;
+#[path = "sagas/late_news.rs"]
+mod late_news;
 #[path = "sagas/news.rs"]
 mod news;
 #[path = "sagas/orders.rs"]

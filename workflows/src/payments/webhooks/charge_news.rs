@@ -4,7 +4,7 @@
 use super::{
     News, NewsError, Tx, Webhooks,
     charges::{self, ChargeNews, Concerned},
-    inbox::Outcome,
+    inbox::{LATE_CAPTURE, Outcome, UNKNOWN_CHARGE},
     settle,
     signals::{Heard, tell},
 };
@@ -20,7 +20,7 @@ impl Webhooks {
     pub(super) async fn take_charge(&self, news: &News, told: &ChargeNews) -> Result<Option<Outcome>, NewsError> {
         let Some(found) = self.concerned(&mut *self.engine.pool().acquire().await?, news, told).await? else {
             let tx = self.engine.pool().begin().await?;
-            return self.keep(tx, news, Outcome::Unmatched("unknown-charge")).await.map(Some);
+            return self.keep(tx, news, Outcome::Unmatched(UNKNOWN_CHARGE)).await.map(Some);
         };
         let payment = PaymentNews {
             event_id: news.id.clone(),
@@ -98,7 +98,7 @@ async fn too_late(
         charges::record_capture(tx, &found.charge, reference, amount).await?;
         return Ok(Outcome::Recorded);
     }
-    let Some(settling) = settling else { return Ok(Outcome::Unmatched("late-capture")) };
+    let Some(settling) = settling else { return Ok(Outcome::Unmatched(LATE_CAPTURE)) };
     start_in_tx(tx, settling).await?;
     Ok(Outcome::Settling)
 }

@@ -1,6 +1,10 @@
 //! Disputes: written down as their newest news says. No ticket is voided for one.
 
-use super::{News, charges::Names, inbox::Outcome};
+use super::{
+    News,
+    charges::Names,
+    inbox::{Outcome, UNKNOWN_CHARGE},
+};
 use crate::{gateways::Reference, money::Money};
 use sqlx::PgConnection;
 
@@ -47,7 +51,7 @@ pub(super) async fn record(tx: &mut PgConnection, news: &News, dispute: &Dispute
     .await?;
     Ok(match row.is_new {
         None => Outcome::Known,
-        Some(_) if !row.is_ours => Outcome::Unmatched("unknown-charge"),
+        Some(_) if !row.is_ours => Outcome::Unmatched(UNKNOWN_CHARGE),
         Some(_) => Outcome::Recorded,
     })
 }

@@ -1,9 +1,16 @@
 //! The inbox: each webhook once, with what became of it. Its row is written in the transaction that does what the
 //! webhook asks for, so that there is never one without the other.
 
-use super::{About, News};
+use super::{About, News, news::CAPTURED};
+use chrono::{DateTime, Utc};
+use orchestrator::ids::Uuid;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
+
+/// The charge that a webhook is about is not known here, or not yet.
+pub(super) const UNKNOWN_CHARGE: &str = "unknown-charge";
+/// Money was taken after the end of its saga, and nothing could be started that gives it back.
+pub(super) const LATE_CAPTURE: &str = "late-capture";
 
 /// What became of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +50,16 @@ impl Outcome {
         }
     }
 
-    /// Says so where nobody else would.
+    /// Whether there may be more to do once its charge or its saga has moved.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Told | Self::Unmatched(UNKNOWN_CHARGE | LATE_CAPTURE))
+    }
+
+    /// Says so where nobody else would, and once.
     pub(super) fn tell(&self, news: &News) {
+        if news.before.as_ref().is_some_and(|before| before.is(self)) {
+            return;
+        }
         let (gateway, kind) = (&news.gateway, news.kind);
         match self {
             Self::Unmatched(reason) => {
@@ -97,8 +112,29 @@ pub(super) async fn knows(pool: &PgPool, news: &News) -> Result<bool, sqlx::Erro
     .await
 }
 
+/// What had become of news that is taken again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Before {
+    outcome: String,
+    reason: Option<String>,
+}
+
+impl Before {
+    fn is(&self, outcome: &Outcome) -> bool {
+        self.outcome == outcome.name() && self.reason.as_deref() == outcome.reason()
+    }
+}
+
+/// Writes down what became of news; false when somebody else has.
+pub(super) async fn write(tx: &mut PgConnection, news: &News, outcome: &Outcome) -> Result<bool, sqlx::Error> {
+    match &news.before {
+        None => take_id(tx, news, outcome).await,
+        Some(before) => change(tx, news, before, outcome).await,
+    }
+}
+
 /// Takes the webhook's id; false when somebody else has.
-pub(super) async fn take_id(tx: &mut PgConnection, news: &News, outcome: &Outcome) -> Result<bool, sqlx::Error> {
+async fn take_id(tx: &mut PgConnection, news: &News, outcome: &Outcome) -> Result<bool, sqlx::Error> {
     let detail: Value = news.detail();
     let taken = sqlx::query!(
         "insert into booking.webhook_inbox
@@ -117,4 +153,77 @@ pub(super) async fn take_id(tx: &mut PgConnection, news: &News, outcome: &Outcom
     .execute(tx)
     .await?;
     Ok(taken.rows_affected() == 1)
+}
+
+async fn change(tx: &mut PgConnection, news: &News, before: &Before, outcome: &Outcome) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        "update booking.webhook_inbox
+         set outcome = $3, reason = $4, look_again_at = case when $5 then look_again_at end
+         where gateway = $1 and webhook_id = $2 and outcome = $6 and reason is not distinct from $7",
+        news.gateway,
+        news.id,
+        outcome.name(),
+        outcome.reason(),
+        outcome.is_open(),
+        before.outcome,
+        before.reason
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// News that was kept, as it is written down.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) gateway: String,
+    pub(super) webhook_id: String,
+    pub(super) reference: Option<String>,
+    pub(super) order_id: Option<Uuid>,
+    pub(super) detail: Value,
+    pub(super) occurred_at: DateTime<Utc>,
+    pub(super) before: Before,
+}
+
+/// Captures that are to be taken again now: those that no charge shows, soon at first, then ever more seldom. Nobody else
+/// gets them before the next time. That of a charge which stays unknown is given up after a month.
+pub(super) async fn due_again(pool: &PgPool, limit: i64) -> Result<Vec<Kept>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"with due as (
+               select i.gateway, i.webhook_id, exists (
+                   select from booking.payments p
+                   where p.gateway = i.gateway and p.reference = i.reference and p.status in ('captured', 'refunded')
+               ) as is_shown
+               from booking.webhook_inbox i
+               where i.kind = $2 and i.outcome in ('told', 'unmatched') and i.look_again_at <= now()
+               order by i.look_again_at
+               limit $1
+               for update of i skip locked
+           )
+           update booking.webhook_inbox i
+           set look_again_at = case
+               when due.is_shown or (i.outcome = 'unmatched' and i.received_at < now() - interval '30 days') then null
+               else now() + least(greatest(now() - i.received_at, interval '5 seconds'), interval '1 hour')
+           end
+           from due
+           where i.gateway = due.gateway and i.webhook_id = due.webhook_id
+           returning i.gateway, i.webhook_id, i.reference, i.order_id, i.detail,
+                     coalesce(i.occurred_at, i.received_at) as "occurred_at!", i.outcome as "outcome!", i.reason,
+                     due.is_shown as "is_shown!""#,
+        limit,
+        CAPTURED
+    )
+    .fetch_all(pool)
+    .await?;
+    let open = rows.into_iter().filter(|row| !row.is_shown);
+    let kept = open.map(|row| Kept {
+        gateway: row.gateway,
+        webhook_id: row.webhook_id,
+        reference: row.reference,
+        order_id: row.order_id,
+        detail: row.detail,
+        occurred_at: row.occurred_at,
+        before: Before { outcome: row.outcome, reason: row.reason },
+    });
+    Ok(kept.collect())
 }

@@ -4,6 +4,7 @@ use super::{
     CaptureNews, CaptureStatus,
     charges::{ChargeNews, Names},
     disputes::DisputeNews,
+    inbox::{Before, Kept},
     refunds::RefundTold,
 };
 use crate::{
@@ -14,7 +15,11 @@ use crate::{
     refunds::RefundEnd,
 };
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// The kind of news that says that money was taken.
+pub(super) const CAPTURED: &str = "paymentCaptured";
 
 /// One piece of news.
 #[derive(Debug, Clone)]
@@ -26,6 +31,18 @@ pub(super) struct News {
     pub(super) occurred_at: DateTime<Utc>,
     pub(super) order: Option<OrderId>,
     pub(super) about: About,
+    /// What became of it before, when it is taken again.
+    pub(super) before: Option<Before>,
+}
+
+/// What is written down of a capture beside its name.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CaptureDetail {
+    own_reference: Option<Reference>,
+    amount: Money,
+    #[serde(default)]
+    of_order: Option<OrderId>,
 }
 
 /// What it is about.
@@ -72,13 +89,14 @@ impl News {
             occurred_at: event.occurred_at,
             order: event.order_id,
             about,
+            before: None,
         }
     }
 
     /// What `POST /orders/{id}/capture` says.
     pub(super) fn of_capture(order: OrderId, news: &CaptureNews, amount: Money, now: DateTime<Utc>) -> Self {
         let (kind, told) = match news.status {
-            CaptureStatus::Captured => ("paymentCaptured", Told::Captured { amount }),
+            CaptureStatus::Captured => (CAPTURED, Told::Captured { amount }),
             CaptureStatus::Declined => {
                 let (code, message) = ("card_declined".to_owned(), "The payment was declined.".to_owned());
                 ("paymentDeclined", Told::Declined { code, category: DeclineCategory::Final, message })
@@ -93,7 +111,24 @@ impl News {
             occurred_at: now,
             order: Some(order),
             about: About::Charge(ChargeNews { names, told }),
+            before: None,
         }
+    }
+
+    /// A capture that was kept; nothing where it does not read.
+    pub(super) fn again(kept: Kept) -> Option<Self> {
+        let detail = CaptureDetail::deserialize(&kept.detail).ok()?;
+        let theirs = kept.reference.and_then(|reference| Reference::new(reference).ok());
+        let names = Names { theirs, ours: detail.own_reference, of_order: detail.of_order };
+        Some(Self {
+            gateway: kept.gateway,
+            id: kept.webhook_id,
+            kind: CAPTURED,
+            occurred_at: kept.occurred_at,
+            order: kept.order_id.map(OrderId),
+            about: About::Charge(ChargeNews { names, told: Told::Captured { amount: detail.amount } }),
+            before: Some(kept.before),
+        })
     }
 
     /// The gateway's name for what it is about.
@@ -115,7 +150,7 @@ impl News {
                     Told::Declined { code, .. } => (None, Some(code)),
                     _ => (None, None),
                 };
-                json!({ "ownReference": names.ours, "amount": amount, "code": code })
+                json!({ "ownReference": names.ours, "ofOrder": names.of_order, "amount": amount, "code": code })
             }
             About::Refund(refund) => json!({
                 "payment": refund.names.theirs, "refundId": refund.refund_id, "generation": refund.generation,
@@ -131,7 +166,7 @@ impl News {
 
 fn kind_of(kind: &WebhookKind) -> &'static str {
     match kind {
-        WebhookKind::PaymentCaptured(_) => "paymentCaptured",
+        WebhookKind::PaymentCaptured(_) => CAPTURED,
         WebhookKind::PaymentDeclined(_) => "paymentDeclined",
         WebhookKind::PaymentVoided { .. } => "paymentVoided",
         WebhookKind::PaymentVoidFailed { .. } => "paymentVoidFailed",

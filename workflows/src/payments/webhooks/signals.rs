@@ -40,7 +40,8 @@ pub(super) enum Heard {
 pub(super) async fn tell(engine: &Engine, tx: &mut Tx, signal: Option<&PreparedSignal>) -> Result<Heard, NewsError> {
     let Some(signal) = signal else { return Ok(Heard::Over(None)) };
     Ok(match engine.signal_in_tx(tx, signal).await? {
-        Signalled::Kept { run, .. } => Heard::Told(Box::new(run)),
-        Signalled::Finished(run) => Heard::Over(Some(run.state)),
+        // one that has ended has heard it before
+        Signalled::Kept { run, .. } if !run.state.is_finished() => Heard::Told(Box::new(run)),
+        Signalled::Kept { run, .. } | Signalled::Finished(run) => Heard::Over(Some(run.state)),
     })
 }

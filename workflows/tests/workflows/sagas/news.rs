@@ -23,7 +23,7 @@ use workflows::{
     payments::{AMOUNT_MISMATCH, CaptureNews, CaptureStatus, NewsError, Webhooks},
 };
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     SystemTime::now().into()
 }
 
@@ -59,21 +59,42 @@ impl Shop {
         rows.into_iter().map(line).collect()
     }
 
+    /// Takes captures again, as if the time for it had come.
+    pub(super) async fn look_again(&self) {
+        sqlx::query("update booking.webhook_inbox set look_again_at = now() where look_again_at is not null")
+            .execute(&self.pool)
+            .await
+            .unwrap();
+        self.webhooks.take_again(100).await.unwrap();
+    }
+
+    /// How many captures will be taken again.
+    pub(super) async fn waiting_news(&self) -> i64 {
+        sqlx::query_scalar(
+            "select count(*) from booking.webhook_inbox
+             where kind = 'paymentCaptured' and outcome in ('told', 'unmatched') and look_again_at is not null",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
+    }
+
     /// How many signals a saga has received.
-    async fn signals(&self, saga: SagaId) -> usize {
+    pub(super) async fn signals(&self, saga: SagaId) -> usize {
         let journal = self.view(saga).await.journal;
         journal.iter().filter(|recorded| matches!(recorded.entry, Entry::Signalled { .. })).count()
     }
 }
 
-async fn cancelled(shop: &Shop, order: OrderId) -> SagaId {
+/// The buyer cancels; the saga that carries it out.
+pub(super) async fn cancelled(shop: &Shop, order: OrderId) -> SagaId {
     let request =
         CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, idempotency_key: None, address: None };
     cancel(&shop.engine, &anybody(), request).await.unwrap().cancellation().saga_id
 }
 
 /// One event of Stripe's, rightly signed.
-async fn stripe_event(shop: &Shop, id: &str, kind: &str, created: i64, object: Value) {
+pub(super) async fn stripe_event(shop: &Shop, id: &str, kind: &str, created: i64, object: Value) {
     let body = json!({"id": id, "object": "event", "type": kind, "created": created, "data": {"object": object}});
     let body = body.to_string();
     let mut headers = reqwest::header::HeaderMap::new();
@@ -82,12 +103,12 @@ async fn stripe_event(shop: &Shop, id: &str, kind: &str, created: i64, object: V
     shop.webhooks.gateway_news("primary", &headers, body.as_bytes(), now()).await.unwrap();
 }
 
-fn succeeded(reference: &str, amount: i64) -> Value {
+pub(super) fn succeeded(reference: &str, amount: i64) -> Value {
     json!({"id": reference, "object": "payment_intent", "status": "succeeded", "amount": amount,
            "amount_received": amount, "currency": "gbp", "metadata": {}})
 }
 
-async fn capture(shop: &Shop, order: OrderId, reference: &str, amount: i64, event: &str) {
+pub(super) async fn capture(shop: &Shop, order: OrderId, reference: &str, amount: i64, event: &str) {
     let news = CaptureNews {
         gateway: "primary".to_owned(),
         reference: reference.to_owned(),
@@ -100,7 +121,7 @@ async fn capture(shop: &Shop, order: OrderId, reference: &str, amount: i64, even
 }
 
 /// An order whose charge the gateway still works on, with the gateway's name for it.
-async fn processing(shop: &Shop) -> (Placement, String) {
+pub(super) async fn processing(shop: &Shop) -> (Placement, String) {
     shop.gateway_fault(json!({"fault": "async", "operation": "charge", "delayMs": 600_000})).await;
     let placed = shop.order(VISA).await;
     shop.run_until(placed.saga_id, "waiting").await;
@@ -311,7 +332,7 @@ async fn a_refund_that_fails_after_its_success_is_kept_for_the_books() {
 }
 
 /// An order at Adyen whose charge the gateway still works on, with the letter that tells its end.
-async fn pending_at_adyen() -> (Shop, Placement, Letter) {
+pub(super) async fn pending_at_adyen() -> (Shop, Placement, Letter) {
     let shop = Shop::at_adyen().await;
     shop.gateway_fault(json!({"fault": "async", "operation": "charge", "delayMs": 50})).await;
     let placed = shop.order(VISA).await;
