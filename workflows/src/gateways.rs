@@ -27,9 +27,9 @@ pub mod webhooks;
 
 pub use guarded::guarded;
 pub use outcomes::{
-    Captured, ChargeOutcome, Decline, DeclineCategory, Doubt, DoubtReason, NotExecuted, NotExecutedReason,
-    PrepareOutcome, ProbeOutcome, RefundFailure, RefundOutcome, RefundProbeOutcome, Refunded, Refusal, RefusalClass,
-    VoidOutcome,
+    CAPTURE_FAILED, Captured, ChargeOutcome, Decline, DeclineCategory, Doubt, DoubtReason, NotExecuted,
+    NotExecutedReason, PrepareOutcome, ProbeOutcome, RefundFailure, RefundOutcome, RefundProbeOutcome, Refunded,
+    Refusal, RefusalClass, VoidOutcome,
 };
 pub use requests::{AmountError, ChargeRequest, IdempotencyKey, Reference, RefundRequest, RequestError};
 pub use webhooks::{RefundState, WebhookError, WebhookEvent, WebhookKind};

@@ -19,6 +19,9 @@ pub struct Captured {
     pub amount: Money,
 }
 
+/// The code of a decline that says: it was authorised, and the money could not be taken.
+pub const CAPTURE_FAILED: &str = "capture_failed";
+
 /// A charge that the issuer or the gateway said no to. No money moved, and by this attempt none will.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Decline {

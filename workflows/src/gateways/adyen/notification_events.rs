@@ -4,7 +4,7 @@ use super::notifications::Item;
 use super::objects::reference;
 use super::{amounts, reading, references};
 use crate::gateways::answers::{sentence, unreadable};
-use crate::gateways::outcomes::{Captured, Decline, DeclineCategory, Doubt};
+use crate::gateways::outcomes::{CAPTURE_FAILED, Captured, Decline, DeclineCategory, Doubt};
 use crate::gateways::requests::Reference;
 use crate::gateways::webhooks::{RefundState, WebhookError, WebhookEvent, WebhookKind};
 use crate::money::Money;
@@ -36,7 +36,7 @@ fn kind(item: &Item, event: &str, succeeded: bool) -> Result<WebhookKind, Doubt>
         ("CAPTURE", true) => captured(original(item)?, money(item)?),
         ("CAPTURE", false) | ("CAPTURE_FAILED", _) => WebhookKind::PaymentDeclined(Decline {
             reference: Some(original(item)?),
-            code: "capture_failed".into(),
+            code: CAPTURE_FAILED.into(),
             category: DeclineCategory::Final,
             message: sentence(&item.reason.0),
         }),

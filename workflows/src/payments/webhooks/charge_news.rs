@@ -3,17 +3,16 @@
 
 use super::{
     News, NewsError, Tx, Webhooks,
-    charges::{self, ChargeNews, Concerned},
-    inbox::{LATE_CAPTURE, Outcome, UNKNOWN_CHARGE},
+    charges::{self, ChargeNews, ChargeRow, Concerned},
+    inbox::{CONTRADICTS_CAPTURE, LATE_CAPTURE, Outcome, UNKNOWN_CHARGE},
     settle,
     signals::{Heard, tell},
 };
 use crate::{
-    gateways::Reference,
-    money::Money,
+    gateways::CAPTURE_FAILED,
     payments::{AMOUNT_MISMATCH, PaymentNews, Told, payment_signal},
 };
-use orchestrator::{Prepared, acts::PreparedSignal, saga::State, start_in_tx};
+use orchestrator::{Prepared, Started, acts::PreparedSignal, saga::State, start_in_tx};
 
 impl Webhooks {
     /// None: what it is about has moved meanwhile.
@@ -22,25 +21,19 @@ impl Webhooks {
             let tx = self.engine.pool().begin().await?;
             return self.keep(tx, news, Outcome::Unmatched(UNKNOWN_CHARGE)).await.map(Some);
         };
-        let payment = PaymentNews {
-            event_id: news.id.clone(),
-            gateway: news.gateway.clone(),
-            key: found.charge.key.clone(),
-            reference: told.names.theirs.clone(),
-            told: told.told.clone(),
-        };
-        let signal = self.prepare(news, found.saga_id, payment_signal(&found.charge.key), &payment).await?;
+        if found.charge.is_captured() {
+            return self.take_of_captured(news, told, &found).await.map(Some);
+        }
+        let signal = self.prepare_payment(news, told, &found).await?;
         let is_over = signal.as_ref().is_none_or(PreparedSignal::is_for_a_finished_saga);
-        let settling = if is_over && let Some(capture) = late_capture(&found, told) {
-            settle::prepare(&self.engine, news, &found, capture).await?
-        } else {
-            None
+        let settling = match (&told.told, &told.names.theirs) {
+            (Told::Captured { amount }, Some(reference)) if is_over => {
+                settle::prepare(&self.engine, news, &found, (reference, *amount)).await?
+            }
+            _ => None,
         };
 
         let mut tx = self.engine.pool().begin().await?;
-        if says_nothing_new(&found, told) {
-            return self.keep(tx, news, Outcome::Known).await.map(Some);
-        }
         let heard = tell(&self.engine, &mut tx, signal.as_ref()).await?;
         // from here on the saga does not move: was it the right one?
         if self.concerned(&mut tx, news, told).await?.as_ref() != Some(&found) {
@@ -49,9 +42,39 @@ impl Webhooks {
         let outcome = match heard {
             Heard::Told(_) => Outcome::Told,
             Heard::Over(_) if !is_over => return Ok(None),
-            Heard::Over(state) => too_late(&mut tx, &found, told, state, settling.as_ref()).await?,
+            Heard::Over(state) => match too_late(&mut tx, &found, told, state, settling.as_ref()).await? {
+                Some(outcome) => outcome,
+                None => return Ok(None),
+            },
         };
         self.keep(tx, news, outcome).await.map(Some)
+    }
+
+    async fn take_of_captured(&self, news: &News, told: &ChargeNews, found: &Concerned) -> Result<Outcome, NewsError> {
+        let outcome = of_captured(&found.charge, &told.told);
+        let signal = match outcome {
+            Outcome::Unmatched(CONTRADICTS_CAPTURE) => self.prepare_payment(news, told, found).await?,
+            _ => None,
+        };
+        let mut tx = self.engine.pool().begin().await?;
+        tell(&self.engine, &mut tx, signal.as_ref()).await?;
+        self.keep(tx, news, outcome).await
+    }
+
+    async fn prepare_payment(
+        &self,
+        news: &News,
+        told: &ChargeNews,
+        found: &Concerned,
+    ) -> Result<Option<PreparedSignal>, NewsError> {
+        let payment = PaymentNews {
+            event_id: news.id.clone(),
+            gateway: news.gateway.clone(),
+            key: found.charge.key.clone(),
+            reference: told.names.theirs.clone(),
+            told: told.told.clone(),
+        };
+        self.prepare(news, found.saga_id, payment_signal(&found.charge.key), &payment).await
     }
 
     async fn concerned(
@@ -64,41 +87,33 @@ impl Webhooks {
     }
 }
 
-/// What was captured is stronger than whatever else is told late; another amount is news all the same.
-fn says_nothing_new(found: &Concerned, told: &ChargeNews) -> bool {
-    let same = match told.told {
-        Told::Captured { amount } => amount == found.charge.amount,
-        _ => true,
-    };
-    found.charge.is_captured() && same
-}
-
-/// The capture that nobody has reckoned with: by which name, and of how much.
-fn late_capture<'a>(found: &Concerned, told: &'a ChargeNews) -> Option<(&'a Reference, Money)> {
-    match (&told.told, &told.names.theirs) {
-        (Told::Captured { amount }, Some(reference)) if !found.charge.is_captured() => Some((reference, *amount)),
-        _ => None,
+/// What news says of a charge that has taken money: that is stronger than whatever is told late. What does not fit is for
+/// a person.
+fn of_captured(charge: &ChargeRow, told: &Told) -> Outcome {
+    match told {
+        Told::Captured { amount } if *amount != charge.amount => Outcome::Unmatched(AMOUNT_MISMATCH),
+        Told::Voided if !charge.is_refunded() => Outcome::Unmatched(CONTRADICTS_CAPTURE),
+        Told::Declined { code, .. } if code == CAPTURE_FAILED => Outcome::Unmatched(CONTRADICTS_CAPTURE),
+        _ => Outcome::Known,
     }
 }
 
 /// The saga that it concerns is over: money that was taken all the same is given back by a saga of its own, but for
-/// one that a person has killed: there it is written down for a person.
+/// one that a person has killed: there it is written down for a person. None: it has been started by somebody else.
 async fn too_late(
     tx: &mut Tx,
     found: &Concerned,
     told: &ChargeNews,
     state: Option<State>,
     settling: Option<&Prepared>,
-) -> Result<Outcome, NewsError> {
-    let mismatch = matches!(told.told, Told::Captured { amount } if amount != found.charge.amount);
-    let Some((reference, amount)) = late_capture(found, told) else {
-        return Ok(if mismatch { Outcome::Unmatched(AMOUNT_MISMATCH) } else { Outcome::Known });
-    };
+) -> Result<Option<Outcome>, NewsError> {
+    let Told::Captured { amount } = told.told else { return Ok(Some(Outcome::Known)) };
+    let Some(reference) = &told.names.theirs else { return Ok(Some(Outcome::Unmatched(LATE_CAPTURE))) };
     if state == Some(State::Killed) {
         charges::record_capture(tx, &found.charge, reference, amount).await?;
-        return Ok(Outcome::Recorded);
+        return Ok(Some(Outcome::Recorded));
     }
-    let Some(settling) = settling else { return Ok(Outcome::Unmatched(LATE_CAPTURE)) };
-    start_in_tx(tx, settling).await?;
-    Ok(Outcome::Settling)
+    let Some(settling) = settling else { return Ok(Some(Outcome::Unmatched(LATE_CAPTURE))) };
+    let is_new = matches!(start_in_tx(tx, settling).await?, Started::New(_));
+    Ok(is_new.then_some(Outcome::Settling))
 }

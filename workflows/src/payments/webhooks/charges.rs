@@ -50,6 +50,11 @@ impl ChargeRow {
         matches!(self.status.as_str(), "captured" | "refunded")
     }
 
+    /// All of it is back.
+    pub(super) fn is_refunded(&self) -> bool {
+        self.status == "refunded"
+    }
+
     fn is_open(&self) -> bool {
         matches!(self.status.as_str(), "pending" | "inDoubt")
     }

@@ -12,6 +12,9 @@ pub(super) const UNKNOWN_CHARGE: &str = "unknown-charge";
 /// Money was taken after the end of its saga, and nothing could be started that gives it back.
 pub(super) const LATE_CAPTURE: &str = "late-capture";
 
+/// A gateway says that money was not taken which it has taken.
+pub(super) const CONTRADICTS_CAPTURE: &str = "contradicts-capture";
+
 /// What became of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {

@@ -8,7 +8,7 @@ use workflows::{
 };
 
 /// Drops this week, and everything that has happened so far with it.
-async fn drop_everything(shop: &Shop) {
+pub(super) async fn drop_everything(shop: &Shop) {
     orchestrator::start::expire_keys(&shop.pool, Duration::ZERO, 1_000).await.unwrap();
     sqlx::query("select engine.drop_week(first_id, after_id) from engine.weeks").execute(&shop.pool).await.unwrap();
     let sagas: i64 = sqlx::query_scalar("select count(*) from engine.sagas").fetch_one(&shop.pool).await.unwrap();

@@ -2,18 +2,24 @@
 
 use super::{
     faults::Place,
-    news::{cancelled, capture, pending_at_adyen},
-    shop::{Death, PRICE, Shop, VISA},
+    news::{cancelled, capture, notification, pending_at_adyen, processing, stripe_event, succeeded, try_capture},
+    postbox::Letter,
+    shop::{Death, PRICE, Shop, VISA, Zombie},
 };
 use orchestrator::action::Lane;
-use workflows::orders::OrderStatus;
+use serde_json::{Value, json};
+use workflows::{
+    orders::{OrderStatus, Placement},
+    payments::NewsError,
+};
 
 fn place(step: &str, lane: Lane) -> Place {
     Place { definition: "book-tickets".to_owned(), step: step.to_owned(), lane }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_capture_that_is_told_when_nobody_listens_any_more_is_given_back() {
+/// An order at Adyen whose charge was given up although it has taken money, and whose saga is about to end; with the
+/// letter that tells of the money, and the workers that were thought dead.
+async fn given_up() -> (Shop, Placement, Letter, [Zombie; 2]) {
     let shop = Shop::at_adyen().await;
     let placed = shop.order(VISA).await;
     // the call is made, and its answer is not written down; what is told of it is late
@@ -28,7 +34,18 @@ async fn a_capture_that_is_told_when_nobody_listens_any_more_is_given_back() {
     };
     let (sleeper, ()) = tokio::join!(end, refusal);
     assert_eq!(shop.see(placed.order_id).await.payments[0].status, "voided");
+    (shop, placed, late, [zombie, sleeper])
+}
 
+/// The one item of a letter of Adyen's.
+fn item(letter: &Letter) -> Value {
+    let body: Value = serde_json::from_slice(&letter.body).unwrap();
+    body["notificationItems"][0]["NotificationRequestItem"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_that_is_told_when_nobody_listens_any_more_is_given_back() {
+    let (shop, placed, late, dead) = given_up().await;
     shop.receive(&late).await.unwrap();
     assert_eq!(shop.inbox().await.last().unwrap(), "paymentCaptured told");
     shop.look_again().await;
@@ -40,8 +57,8 @@ async fn a_capture_that_is_told_when_nobody_listens_any_more_is_given_back() {
     assert_eq!(shop.run_all("settle-doubt").await, ["completed"]);
     let order = shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
     assert_eq!(order.payments[0].status, "refunded");
-    for dead in [zombie, sleeper] {
-        shop.wake(dead).await;
+    for zombie in dead {
+        shop.wake(zombie).await;
     }
     shop.look_again().await;
     assert_eq!(shop.waiting_news().await, 0);
@@ -74,4 +91,87 @@ async fn a_capture_that_comes_before_its_charge_is_told_when_there_is_one() {
     shop.run_until(placed.saga_id, "completed").await;
     shop.wake(zombie).await;
     shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_late_is_given_back_whatever_it_is() {
+    let (shop, placed, late, _) = given_up().await;
+    shop.run_until(placed.saga_id, "compensated").await;
+    let mut other = item(&late);
+    other["amount"]["value"] = json!(PRICE - 100);
+    shop.receive(&notification([other])).await.unwrap();
+    assert_eq!(shop.inbox().await.last().unwrap(), "paymentCaptured settling");
+    assert_eq!(shop.run_all("settle-doubt").await, ["completed"]);
+    let order = shop.see(placed.order_id).await;
+    assert_eq!((order.status, order.payments[0].status.as_str()), (OrderStatus::Cancelled, "refunded"));
+    assert_eq!(order.refunds[0].amount.amount_minor, PRICE - 100);
+    assert_eq!(shop.kept(placed.order_id).await, 100, "it is what the gateway says that it is");
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_webhooks_of_one_late_capture_start_one_saga() {
+    let (shop, placed, late, _) = given_up().await;
+    shop.run_until(placed.saga_id, "compensated").await;
+    // as two processes that take them at the same time
+    let psp = item(&late)["pspReference"].as_str().unwrap().to_owned();
+    let told = tokio::join!(shop.receive(&late), capture(&shop, placed.order_id, &psp, PRICE, "e2"));
+    told.0.unwrap();
+    let sagas = shop.run_all("settle-doubt").await;
+    assert_eq!(sagas, ["completed"]);
+    // once more when that one is over, and the charge shows what it has taken
+    capture(&shop, placed.order_id, &psp, PRICE, "e3").await;
+    assert_eq!(shop.inbox().await.last().unwrap(), "paymentCaptured known");
+    assert_eq!(shop.run_all("settle-doubt").await.len(), 1);
+    shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_whose_saga_is_history_is_given_back() {
+    let (shop, placed, late, _) = given_up().await;
+    shop.run_until(placed.saga_id, "compensated").await;
+    super::history::drop_everything(&shop).await;
+    shop.receive(&late).await.unwrap();
+    assert_eq!(shop.inbox().await.last().unwrap(), "paymentCaptured settling");
+    assert_eq!(shop.run_all("settle-doubt").await, ["completed"]);
+    shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_contradicts_a_capture_is_for_a_person_while_its_saga_lives_as_well() {
+    let shop = Shop::open().await;
+    let placed = shop.order(VISA).await;
+    shop.run_and_die(placed.saga_id, &place("pay", Lane::Forward), Death::AfterRecord).await;
+    let reference = shop.see(placed.order_id).await.payments[0].reference.clone().unwrap().to_string();
+    stripe_event(&shop, "e1", "payment_intent.succeeded", 1, succeeded(&reference, PRICE + 1)).await;
+    assert_eq!(shop.signals(placed.saga_id).await, 0, "it counts on what the gateway has answered");
+    stripe_event(&shop, "e2", "payment_intent.canceled", 2, succeeded(&reference, PRICE)).await;
+    assert_eq!(shop.signals(placed.saga_id).await, 1);
+    let kept = ["paymentCaptured unmatched amount-mismatch", "paymentVoided unmatched contradicts-capture"];
+    assert_eq!(shop.inbox().await, kept);
+    shop.run_until(placed.saga_id, "completed").await;
+    shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_of_what_never_stands_still_is_refused_and_taken_when_it_does() {
+    let shop = Shop::open().await;
+    let (placed, reference) = processing(&shop).await;
+    let run = async |statement: &'static str| {
+        sqlx::query(statement).execute(&shop.pool).await.unwrap();
+    };
+    // whoever tells the saga finds that the charge has just moved
+    run("create function booking.move_all() returns trigger language plpgsql as
+         $$ begin update booking.payments set status = 'inDoubt'; return null; end $$")
+    .await;
+    run("create trigger moves after insert on engine.journal for each row execute function booking.move_all()").await;
+    let told = try_capture(&shop, placed.order_id, &reference, PRICE, "e1").await;
+    assert!(matches!(told, Err(NewsError::Moving)), "{told:?}");
+    assert_eq!((shop.inbox().await.len(), shop.signals(placed.saga_id).await), (0, 0));
+    run("drop trigger moves on engine.journal").await;
+    capture(&shop, placed.order_id, &reference, PRICE, "e1").await;
+    assert_eq!(shop.inbox().await, ["paymentCaptured told"]);
 }
