@@ -1,6 +1,6 @@
 //! Which charge a webhook is about, and which saga is to know.
 
-use super::NewsError;
+use super::{NewsError, settle};
 use crate::{
     gateways::{Gateway, IdempotencyKey, Reference},
     ids::{OrderId, PaymentId},
@@ -10,6 +10,9 @@ use crate::{
 };
 use orchestrator::{CHILD_OWNER, ids::SagaId, started_with};
 use sqlx::PgConnection;
+
+/// How many sagas one after the other may settle one charge.
+const SETTLED_TIMES_MAX: usize = 100;
 
 /// By what a webhook names a charge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,13 +118,21 @@ pub(super) async fn find(
     Ok(Some(Concerned { charge, saga_id }))
 }
 
-/// The saga that settles a charge that its order has left behind.
+/// The saga that settles a charge that its order has left behind; of several the newest, which was started when those
+/// before it were over.
 async fn looked_after_by(
     connection: &mut PgConnection,
     gateway: &str,
     charge: &ChargeRow,
 ) -> Result<Option<SagaId>, sqlx::Error> {
-    started_with(connection, CHILD_OWNER, &settle_key(gateway, &charge.key)).await
+    let first = settle_key(gateway, &charge.key);
+    let (mut key, mut newest) = (first.clone(), None);
+    for _ in 0..SETTLED_TIMES_MAX {
+        let Some(saga) = started_with(&mut *connection, CHILD_OWNER, &key).await? else { break };
+        newest = Some(saga);
+        key = settle::key_after(&first, saga);
+    }
+    Ok(newest)
 }
 
 /// Charges at `gateway` that have one of the names, and those of the order.

@@ -8,6 +8,11 @@ use crate::{
 };
 use orchestrator::{CHILD_OWNER, Engine, Prepared, SagaId, Start, StartError};
 
+/// The key of the one saga that may look after a charge once this one is over, which was started under `first` or later.
+pub(super) fn key_after(first: &str, ended: SagaId) -> String {
+    format!("{first}:{ended}")
+}
+
 /// The saga that looks after the charge, ready to be started; nothing where this installation has no definition of it.
 pub(super) async fn prepare(
     engine: &Engine,
@@ -26,7 +31,7 @@ pub(super) async fn prepare(
     };
     let first = left_behind.saga_key();
     // one that has looked after it is over as well, and its key is used up
-    let key = if *saga_id == charge.saga_id { first } else { format!("{first}:{}", news.id) };
+    let key = if *saga_id == charge.saga_id { first } else { key_after(&first, *saga_id) };
     let start = Start {
         definition: SETTLE_DOUBT.to_owned(),
         version: None,

@@ -38,7 +38,7 @@ async fn given_up() -> (Shop, Placement, Letter, [Zombie; 2]) {
 }
 
 /// The one item of a letter of Adyen's.
-fn item(letter: &Letter) -> Value {
+pub(super) fn item(letter: &Letter) -> Value {
     let body: Value = serde_json::from_slice(&letter.body).unwrap();
     body["notificationItems"][0]["NotificationRequestItem"].clone()
 }
