@@ -8,6 +8,7 @@ mod disputes;
 mod inbox;
 mod news;
 mod refunds;
+mod second;
 mod settle;
 mod signals;
 

@@ -22,7 +22,7 @@ impl Webhooks {
             return self.keep(tx, news, Outcome::Unmatched(UNKNOWN_CHARGE)).await.map(Some);
         };
         if found.charge.is_captured() {
-            return self.take_of_captured(news, told, &found).await.map(Some);
+            return self.take_of_captured(news, told, &found).await;
         }
         let signal = self.prepare_payment(news, told, &found).await?;
         let is_over = signal.as_ref().is_none_or(PreparedSignal::is_for_a_finished_saga);
@@ -50,15 +50,27 @@ impl Webhooks {
         self.keep(tx, news, outcome).await.map(Some)
     }
 
-    async fn take_of_captured(&self, news: &News, told: &ChargeNews, found: &Concerned) -> Result<Outcome, NewsError> {
-        let outcome = of_captured(&found.charge, &told.told);
+    /// None: what it is about has moved meanwhile.
+    async fn take_of_captured(
+        &self,
+        news: &News,
+        told: &ChargeNews,
+        found: &Concerned,
+    ) -> Result<Option<Outcome>, NewsError> {
+        let outcome = match (&told.names.theirs, &told.told) {
+            (Some(reference), Told::Captured { amount }) if found.has_other_name(reference) => {
+                return self.take_second(news, found, (reference, *amount)).await;
+            }
+            (Some(reference), _) if found.has_other_name(reference) => Outcome::Known,
+            _ => of_captured(&found.charge, &told.told),
+        };
         let signal = match outcome {
             Outcome::Unmatched(CONTRADICTS_CAPTURE) => self.prepare_payment(news, told, found).await?,
             _ => None,
         };
         let mut tx = self.engine.pool().begin().await?;
         tell(&self.engine, &mut tx, signal.as_ref()).await?;
-        self.keep(tx, news, outcome).await
+        self.keep(tx, news, outcome).await.map(Some)
     }
 
     async fn prepare_payment(

@@ -99,6 +99,16 @@ impl Names {
 pub(super) struct Concerned {
     pub(super) charge: ChargeRow,
     pub(super) saga_id: SagaId,
+    /// Our own name for the charge, where its gateway gives one back.
+    pub(super) own_name: Option<Reference>,
+}
+
+impl Concerned {
+    /// Whether this is another name of the gateway's than the one under which the charge is known here.
+    pub(super) fn has_other_name(&self, theirs: &Reference) -> bool {
+        let known = self.charge.reference.as_ref();
+        known.is_some() && known != Some(theirs) && known != self.own_name.as_ref()
+    }
 }
 
 /// Finds the charge that a webhook of `gateway` is about, and its saga.
@@ -115,7 +125,8 @@ pub(super) async fn find(
         |charge: &ChargeRow| speaks.and_then(|one: &dyn Gateway| one.own_reference(charge.order_id, &charge.key));
     let Some(charge) = names.choose(charges, own_name) else { return Ok(None) };
     let saga_id = looked_after_by(connection, gateway, &charge).await?.unwrap_or(charge.saga_id);
-    Ok(Some(Concerned { charge, saga_id }))
+    let own_name = own_name(&charge);
+    Ok(Some(Concerned { charge, saga_id, own_name }))
 }
 
 /// The saga that settles a charge that its order has left behind; of several the newest, which was started when those
@@ -170,6 +181,31 @@ async fn candidates(
         })
     });
     read.collect()
+}
+
+/// Writes down a charge that is no order's; false when it is there.
+pub(super) async fn insert_left_behind(
+    tx: &mut PgConnection,
+    gateway: &str,
+    charge: &ChargeRow,
+) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query!(
+        "insert into booking.payments (payment_id, order_id, saga_id, gateway, key, reference, status, amount_minor,
+                                       currency, left_behind_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now()) on conflict do nothing",
+        charge.payment_id.0,
+        charge.order_id.0,
+        charge.saga_id.0,
+        gateway,
+        charge.key.as_str(),
+        charge.reference.as_ref().map(Reference::as_str),
+        charge.status,
+        charge.amount.amount_minor,
+        charge.amount.currency.code()
+    )
+    .execute(tx)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// Writes down that money was taken, for a person to see: nobody acts on it any more. What was captured or refunded

@@ -1,7 +1,7 @@
 //! The inbox: each webhook once, with what became of it. Its row is written in the transaction that does what the
 //! webhook asks for, so that there is never one without the other.
 
-use super::{About, News, news::CAPTURED};
+use super::{About, News, charges::Concerned, news::CAPTURED};
 use chrono::{DateTime, Utc};
 use orchestrator::ids::Uuid;
 use serde_json::Value;
@@ -14,6 +14,9 @@ pub(super) const LATE_CAPTURE: &str = "late-capture";
 
 /// A gateway says that money was not taken which it has taken.
 pub(super) const CONTRADICTS_CAPTURE: &str = "contradicts-capture";
+
+/// Money was taken a second time under one name of ours, as far as we have heard.
+pub(super) const SECOND_CAPTURE: &str = "second-capture";
 
 /// What became of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +58,7 @@ impl Outcome {
 
     /// Whether there may be more to do once its charge or its saga has moved.
     fn is_open(&self) -> bool {
-        matches!(self, Self::Told | Self::Unmatched(UNKNOWN_CHARGE | LATE_CAPTURE))
+        matches!(self, Self::Told | Self::Unmatched(UNKNOWN_CHARGE | LATE_CAPTURE | SECOND_CAPTURE))
     }
 
     /// Says so where nobody else would, and once.
@@ -134,6 +137,25 @@ pub(super) async fn write(tx: &mut PgConnection, news: &News, outcome: &Outcome)
         None => take_id(tx, news, outcome).await,
         Some(before) => change(tx, news, before, outcome).await,
     }
+}
+
+/// Whether the gateway itself has told that it took money under its name and ours for this charge.
+pub(super) async fn has_told(pool: &PgPool, gateway: &str, found: &Concerned) -> Result<bool, sqlx::Error> {
+    let (theirs, ours) = (found.charge.reference.as_ref(), found.own_name.as_ref());
+    sqlx::query_scalar!(
+        r#"select exists (
+               select from booking.webhook_inbox
+               where gateway = $1 and kind = $2 and reference = $3 and detail ->> 'ownReference' = $4
+                 and received_at >= (select created_at from booking.payments where payment_id = $5)
+           ) as "told!""#,
+        gateway,
+        CAPTURED,
+        theirs.map(|reference| reference.as_str()),
+        ours.map(|reference| reference.as_str()),
+        found.charge.payment_id.0
+    )
+    .fetch_one(pool)
+    .await
 }
 
 /// Takes the webhook's id; false when somebody else has.

@@ -20,7 +20,7 @@ pub(super) async fn prepare(
     found: &Concerned,
     (reference, taken): (&Reference, Money),
 ) -> Result<Option<Prepared>, NewsError> {
-    let Concerned { charge, saga_id } = found;
+    let Concerned { charge, saga_id, .. } = found;
     let left_behind = LeftBehind {
         order_id: charge.order_id,
         gateway: news.gateway.clone(),

@@ -175,3 +175,31 @@ async fn news_of_what_never_stands_still_is_refused_and_taken_when_it_does() {
     capture(&shop, placed.order_id, &reference, PRICE, "e1").await;
     assert_eq!(shop.inbox().await, ["paymentCaptured told"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_a_second_time_under_our_name_is_given_back() {
+    let shop = Shop::at_adyen().await;
+    let placed = shop.confirmed().await;
+    let first = shop.letter("AUTHORISATION").await;
+    let ours = item(&first)["merchantReference"].clone();
+    let again = json!({
+        "merchantAccount": "TestMerchant", "amount": {"currency": "GBP", "value": PRICE}, "reference": ours,
+        "paymentMethod": {"type": "scheme", "storedPaymentMethodId": VISA}, "shopperInteraction": "ContAuth",
+        "recurringProcessingModel": "CardOnFile", "returnUrl": "https://shop.example.org/return", "metadata": {"orderId": placed.order_id},
+    });
+    shop.pay_at_adyen(&again).await;
+    assert_eq!(shop.kept(placed.order_id).await, 2 * PRICE);
+    let second = shop.letter("AUTHORISATION").await;
+    shop.receive(&second).await.unwrap();
+    shop.look_again().await;
+    // what the charge is called may be somebody's invention: nothing is given back on that
+    assert_eq!(shop.inbox().await, ["paymentCaptured unmatched second-capture"]);
+    shop.receive(&first).await.unwrap();
+    shop.look_again().await;
+    assert_eq!(shop.inbox().await, ["paymentCaptured settling", "paymentCaptured known"]);
+    assert_eq!(shop.run_all("settle-doubt").await, ["completed"]);
+    let order = shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    let statuses: Vec<_> = order.payments.iter().map(|payment| payment.status.as_str()).collect();
+    assert_eq!(statuses, ["captured", "refunded"]);
+    shop.assert_well().await;
+}

@@ -405,6 +405,14 @@ impl Shop {
         }
     }
 
+    /// A payment at the primary that we know nothing of.
+    pub(super) async fn pay_at_adyen(&self, payment: &Value) {
+        let url = format!("{}/v71/payments", self.sandboxes[0].running.url);
+        let request = self.client.post(url).header("x-api-key", "sk_test").header("idempotency-key", "not-ours");
+        let answer = request.json(payment).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
     /// What the gateways' own books say of an order's charges.
     pub(super) async fn charges(&self, order: OrderId) -> Vec<Value> {
         let mut charges = Vec::new();
