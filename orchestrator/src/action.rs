@@ -233,8 +233,15 @@ pub trait Notebook: Send + Sync {
     /// [`Halt::Superseded`]: the claim is lost or the saga has been cancelled; make no further call.
     async fn note(&self, note: Value) -> Result<(), Halt>;
 
-    /// The same, and in the same transaction `child` is started by its key (once), to go its own way: this saga does
-    /// not wait for it.
+    /// The same for a note that rests on nothing having been told: not when a signal has come since the call was
+    /// planned, which the call has not seen. Then the step is planned again, and sees it.
+    ///
+    /// # Errors
+    /// As [`Notebook::note`].
+    async fn note_unless_told(&self, note: Value) -> Result<(), Halt>;
+
+    /// As [`Notebook::note_unless_told`], and in the same transaction `child` is started by its key (once), to go its
+    /// own way: this saga does not wait for it.
     ///
     /// # Errors
     /// As [`Notebook::note`]; [`Halt::Permanent`] for a child that cannot be started.

@@ -302,6 +302,9 @@ mod tests {
         async fn note(&self, _: Value) -> Result<(), Halt> {
             Ok(())
         }
+        async fn note_unless_told(&self, _: Value) -> Result<(), Halt> {
+            Ok(())
+        }
         async fn note_and_start(&self, _: Value, _: Child) -> Result<(), Halt> {
             Ok(())
         }

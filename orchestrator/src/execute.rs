@@ -93,6 +93,7 @@ impl<S: Store> Engine<S> {
         input: Value,
         timeout: Duration,
     ) -> What<S> {
+        let seen = claimed.run.seq;
         let intent = match self.guarded(&call, timeout, action.intent(&call, &input)).await {
             Ok(intent) => intent,
             // nothing was asked of anybody yet
@@ -105,7 +106,7 @@ impl<S: Store> Engine<S> {
             Recorded::Yes => {}
             Recorded::Interrupted | Recorded::Superseded => return What::Decide,
         }
-        let notebook = JournalNotebook::new(self, claimed, due);
+        let notebook = JournalNotebook::new(self, claimed, due, seen);
         let answer = self.guarded(&call, timeout, action.run(&call, &notebook, &intent, input)).await;
         notebook.give_back(claimed);
         What::Answered { due, answer }
@@ -128,7 +129,7 @@ impl<S: Store> Engine<S> {
             claimed.lose();
             return What::Decide;
         }
-        let notebook = JournalNotebook::new(self, claimed, due);
+        let notebook = JournalNotebook::new(self, claimed, due, claimed.run.seq);
         let found = self.guarded(&call, step.timeout, probe.probe(&call, &notebook, input)).await;
         notebook.give_back(claimed);
         What::Probed { due, found }
@@ -332,17 +333,19 @@ fn is_taken(resumed: &Option<Resumed>, signal: &Signal) -> bool {
 struct JournalNotebook<'a, S: Store> {
     engine: &'a Engine<S>,
     due: Due,
+    /// The last entry that the call has seen.
+    seen: i64,
     claimed: Mutex<Claimed>,
 }
 
 impl<'a, S: Store> JournalNotebook<'a, S> {
-    fn new(engine: &'a Engine<S>, claimed: &Claimed, due: Due) -> Self {
-        Self { engine, due, claimed: Mutex::new(claimed.clone()) }
+    fn new(engine: &'a Engine<S>, claimed: &Claimed, due: Due, seen: i64) -> Self {
+        Self { engine, due, seen, claimed: Mutex::new(claimed.clone()) }
     }
 
-    async fn append(&self, note: Value, child: Option<Prepared>) -> Result<(), Halt> {
+    async fn append(&self, note: Value, unless_told_after: Option<i64>, child: Option<Prepared>) -> Result<(), Halt> {
         let mut claimed = self.claimed.lock().await;
-        match self.engine.record(&mut claimed, What::Note { due: self.due, note }, child).await {
+        match self.engine.record(&mut claimed, What::Note { due: self.due, note, unless_told_after }, child).await {
             Recorded::Yes => Ok(()),
             Recorded::Interrupted | Recorded::Superseded => Err(Halt::Superseded),
         }
@@ -357,11 +360,15 @@ impl<'a, S: Store> JournalNotebook<'a, S> {
 #[async_trait]
 impl<S: Store> Notebook for JournalNotebook<'_, S> {
     async fn note(&self, note: Value) -> Result<(), Halt> {
-        self.append(note, None).await
+        self.append(note, None, None).await
+    }
+
+    async fn note_unless_told(&self, note: Value) -> Result<(), Halt> {
+        self.append(note, Some(self.seen), None).await
     }
 
     async fn note_and_start(&self, note: Value, child: Child) -> Result<(), Halt> {
         let child = self.engine.child(&self.claimed.lock().await.run, child).await?;
-        self.append(note, Some(child)).await
+        self.append(note, Some(self.seen), Some(child)).await
     }
 }

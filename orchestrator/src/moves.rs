@@ -41,8 +41,8 @@ pub(crate) enum What<S: Store> {
     Decide,
     /// An external attempt is about to be made, if it is still due.
     Intend { due: Due, intent: Value },
-    /// Something learned in the middle of one.
-    Note { due: Due, note: Value },
+    /// Something learned in the middle of one; not when a signal stands behind the entry `unless_told_after`.
+    Note { due: Due, note: Value, unless_told_after: Option<i64> },
     /// An action has answered.
     Answered { due: Due, answer: Answer<Value> },
     /// A probe has answered.

@@ -156,7 +156,10 @@ impl Decider<'_> {
                 attempt: due.attempt,
                 intent: storable(intent.clone()),
             }],
-            What::Note { due, note } => vec![Entry::Noted {
+            What::Note { unless_told_after: Some(seq), .. } if run.signals.iter().any(|signal| signal.seq > *seq) => {
+                return Made::NotDue;
+            }
+            What::Note { due, note, .. } => vec![Entry::Noted {
                 step: name(*due),
                 lane: due.lane,
                 attempt: due.attempt,

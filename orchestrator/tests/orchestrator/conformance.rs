@@ -159,6 +159,7 @@ on_both_stores! {
         a_zombie_writes_nothing_and_learns_of_it_in_the_middle_of_its_call,
         a_zombie_s_local_action_has_no_effect,
         a_result_is_kept_when_others_write_in_the_middle_of_a_call,
+        what_rests_on_nothing_being_told_is_planned_again_when_something_is,
         a_cancel_in_the_middle_of_a_call_stops_further_calls_and_is_carried_out,
         a_step_that_kills_every_worker_becomes_stuck_and_says_so,
         what_is_handed_back_is_claimed_by_others_at_once,

@@ -67,6 +67,29 @@ pub(crate) async fn a_result_is_kept_when_others_write_in_the_middle_of_a_call<G
     world.all_is_well().await;
 }
 
+pub(crate) async fn what_rests_on_nothing_being_told_is_planned_again_when_something_is<G: Ground>() {
+    let world = World::<G>::on_new_ground().await;
+    let saga = world.start_with("leaving", json!({ "key": "k" })).await;
+    let gate = world.script.close_gate();
+    let claimed = world.claim(&world.engine, saga).await;
+    let calling = tokio::spawn({
+        let engine = world.engine.clone();
+        async move { engine.execute(claimed).await }
+    });
+    world.script.entered.notified().await;
+    world.script.remove_gate();
+    world.engine.signal(saga, "something", json!({}), "test").await.unwrap();
+    gate.add_permits(1);
+    let (claimed, report) = calling.await.unwrap();
+    world.engine.settle(claimed, report).await;
+    assert_eq!(words(&world.view(saga).await), ["started", "intended leave", "signalled"]);
+    assert!(world.script.calls().iter().all(|call| call == "leave leave"), "nothing was started");
+    world.end_leases().await;
+    let view = world.run_until(saga, "completed").await;
+    assert_eq!(words(&view)[3..5], ["intended leave", "noted leave"]);
+    world.all_is_well().await;
+}
+
 pub(crate) async fn a_cancel_in_the_middle_of_a_call_stops_further_calls_and_is_carried_out<G: Ground>() {
     let world = World::<G>::on_new_ground().await;
     let saga = world.start("three-steps").await;

@@ -35,7 +35,7 @@ impl Script {
     pub(crate) fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
-    /// Has the calls of `test.do` that come wait at a gate.
+    /// Has the calls of `test.do` and `test.leave` that come wait at a gate.
     pub(crate) fn close_gate(&self) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));
         *self.gate.lock().unwrap() = Some(Arc::clone(&gate));
@@ -44,6 +44,14 @@ impl Script {
     /// Those that come find none; those that wait go on waiting.
     pub(crate) fn remove_gate(&self) {
         *self.gate.lock().unwrap() = None;
+    }
+    /// Waits at the gate, if there is one.
+    async fn passed_the_gate(&self) -> bool {
+        let gate = self.gate.lock().unwrap().clone();
+        let Some(gate) = gate else { return false };
+        self.entered.notify_one();
+        gate.acquire().await.unwrap().forget();
+        true
     }
     fn called(&self, what: &str, call: &Call) {
         self.calls.lock().unwrap().push(format!("{what} {}", call.step));
@@ -75,10 +83,7 @@ impl ExternalAction for Do {
     }
     async fn run(&self, call: &Call, notebook: &dyn Notebook, _: &Value, _: Value) -> Answer<Value> {
         self.0.called("do", call);
-        let gate = self.0.gate.lock().unwrap().clone();
-        if let Some(gate) = gate {
-            self.0.entered.notify_one();
-            gate.acquire().await.unwrap().forget();
+        if self.0.passed_the_gate().await {
             notebook.note(json!({ "through": "the gate" })).await?;
         }
         self.0.answers.lock().unwrap().pop_front().unwrap_or_else(|| Ok(json!({ "did": call.step })))
@@ -152,6 +157,7 @@ impl ExternalAction for LeaveChild {
     type Output = Value;
     async fn run(&self, call: &Call, notebook: &dyn Notebook, _: &Value, input: Value) -> Answer<Value> {
         self.0.called("leave", call);
+        self.0.passed_the_gate().await;
         notebook.note_and_start(json!({ "left": input["key"] }), child(&input)).await?;
         self.0.answers.lock().unwrap().pop_front().unwrap_or_else(|| Ok(json!({})))
     }
