@@ -24,7 +24,8 @@ impl Probe for ProbeCharge {
 
     async fn probe(&self, call: &Call, notebook: &dyn Notebook, input: ChargeInput) -> Answer<Probed<ChargeOutput>> {
         let Some(attempt) = last_charge(call) else { return Ok(Probed::NotExecuted) };
-        if matches!(attempt.known, Known::Idle | Known::Voided) {
+        // what was left behind is not the order's any more, whatever its gateway says now
+        if matches!(attempt.known, Known::Idle | Known::Voided | Known::LeftBehind) {
             return Ok(Probed::NotExecuted);
         }
         let prepares = self.gateways.get(&attempt.gateway).is_some_and(|found| found.gateway.capabilities().prepares);
