@@ -154,6 +154,14 @@ impl PaymentNote {
     pub async fn write(&self, notebook: &dyn Notebook) -> Result<(), Halt> {
         notebook.note(self.to_value()?).await
     }
+
+    /// The same where it rests on nothing having been told.
+    ///
+    /// # Errors
+    /// [`Halt::Superseded`], also when something was told meanwhile.
+    pub async fn write_unless_told(&self, notebook: &dyn Notebook) -> Result<(), Halt> {
+        notebook.note_unless_told(self.to_value()?).await
+    }
 }
 
 #[cfg(test)]

@@ -92,7 +92,10 @@ impl Unwanted<'_> {
             Some((Told::Declined { .. } | Told::Voided, _)) => self.voided().await.map(Some),
             news => match (self.charge.not_ended_at, news) {
                 // nothing of this key has come in all the time in which it could
-                (Some(heard_at), _) if now >= heard_at + delta(late_window) => self.voided().await.map(Some),
+                (Some(heard_at), _) if now >= heard_at + delta(late_window) => {
+                    PaymentNote::Voided { gateway, key }.write_unless_told(self.notebook).await?;
+                    Ok(Some(None))
+                }
                 (Some(heard_at), _) => Err(self.wait(heard_at + delta(late_window) - now)),
                 (None, Some((Told::VoidFailed, _))) => {
                     PaymentNote::NotEnded { gateway, key, heard_at: now }.write(self.notebook).await?;
