@@ -6,12 +6,20 @@
 
 #[path = "simulator/actions.rs"]
 mod actions;
+#[path = "simulator/books.rs"]
+mod books;
 #[path = "simulator/business.rs"]
 mod business;
 #[path = "simulator/gateway.rs"]
 mod gateway;
+#[path = "simulator/news.rs"]
+mod news;
 #[path = "simulator/people.rs"]
 mod people;
+#[path = "simulator/projection.rs"]
+mod projection;
+#[path = "simulator/protocol.rs"]
+mod protocol;
 #[path = "simulator/rare.rs"]
 mod rare;
 #[path = "simulator/run.rs"]

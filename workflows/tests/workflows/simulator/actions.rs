@@ -1,31 +1,27 @@
 //! The local actions, on simulated seats and orders. They keep to the same rules as those on PostgreSQL, which
 //! `seats.rs` and `sagas.rs` test on the real thing.
 
-use super::business::{Business, Hold, HoldState, PRICE_MINOR, Payment, Refund, SeatOf};
+use super::business::{Business, ChargeName, Hold, HoldState, PRICE_MINOR, Payment, Refund, SeatOf, Standing};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use orchestrator::{
-    Moved, Projection,
     action::{Answer, Call, Halt, LocalAction, Registry},
-    journal::Entry,
     store::simulated::{Simulated, SimulatedTx},
 };
 use serde::Deserialize;
-use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use workflows::{
-    gateways::Reference,
     ids::{EventId, HoldId, OrderId, TicketId},
     money::{Currency, Money},
-    payments::{Charge, ChargeOutput, Gateways, PaymentNote, ProbeCharge, TakeBack},
-    refunds::{ProbeRefund, RefundRequested, RequestInput, SettleInput, Settled, SubmitRefund},
+    payments::{Adopted, Charge, Gateways, LeftBehind, ProbeCharge, Settle, TakeBack},
+    refunds::{LeftBehindCharge, ProbeRefund, RefundRequested, RequestInput, SettleInput, Settled, SubmitRefund},
     seats::actions::{CommitSeatsOutput, HoldSeatsInput, HoldSeatsOutput, OrderSeatsInput, ReleaseSeatsOutput},
     tickets::IssuedTickets,
 };
 
 /// The store with our business in it.
 pub(super) type Store = Simulated<Business>;
-type Tx = SimulatedTx<Business>;
+pub(super) type Tx = SimulatedTx<Business>;
 
 /// The actions that our definitions name.
 pub(super) fn registry(gateways: &Arc<Gateways>, lasts: Duration) -> Registry<Store> {
@@ -35,10 +31,12 @@ pub(super) fn registry(gateways: &Arc<Gateways>, lasts: Duration) -> Registry<St
     registry.local(ReleaseSeats).unwrap();
     registry.local(CommitSeats).unwrap();
     registry.local(IssueTickets).unwrap();
+    registry.local(Adopt).unwrap();
     registry.local(RequestRefund).unwrap();
     registry.local(SettleRefund).unwrap();
     registry.external(Charge { gateways: gateways() }).unwrap();
     registry.external(TakeBack { gateways: gateways() }).unwrap();
+    registry.external(Settle { gateways: gateways() }).unwrap();
     registry.probe(ProbeCharge { gateways: gateways() }).unwrap();
     registry.external(SubmitRefund { gateways: gateways() }).unwrap();
     registry.probe(ProbeRefund { gateways: gateways() }).unwrap();
@@ -158,6 +156,22 @@ impl LocalAction<Store> for IssueTickets {
     }
 }
 
+struct Adopt;
+
+#[async_trait]
+impl LocalAction<Store> for Adopt {
+    const NAME: &'static str = "payments.adopt";
+    type Input = LeftBehind;
+    type Output = Adopted;
+
+    async fn run(&self, tx: &mut Tx, _: &Call, input: LeftBehind) -> Answer<Adopted> {
+        let charge = tx.business().payments.get_mut(&(input.gateway, input.key.into()));
+        let charge = charge.filter(|charge| charge.order == input.order_id);
+        charge.ok_or_else(|| Halt::permanent("unknown-charge", "no such charge"))?.left_behind = true;
+        Ok(Adopted {})
+    }
+}
+
 struct RequestRefund;
 
 #[async_trait]
@@ -173,22 +187,48 @@ impl LocalAction<Store> for RequestRefund {
         if known.as_ref().is_some_and(|refund| refund.saga != call.saga_id) {
             return Err(Halt::permanent("refund-exists", "another saga's"));
         }
-        let payment = business.payments.get_mut(&order).filter(|payment| known.is_some() || !payment.refund_asked);
-        let Some(payment) = payment else { return Err(Halt::permanent("nothing-captured", "nothing to refund")) };
-        payment.refund_asked = true;
+        let of_left_behind = input.charge.is_some();
+        let name = match (known, input.charge) {
+            (Some(refund), _) => refund.charge,
+            (None, Some(LeftBehindCharge { gateway, key })) => (gateway, key.into()),
+            (None, None) => owed(business, order)?,
+        };
+        let charge = business.payments.get_mut(&name).filter(|charge| charge.order == order);
+        let Some((charge, captured)) = charge.and_then(|charge| match charge.standing {
+            Standing::Captured(captured) => Some((charge, captured)),
+            _ => None,
+        }) else {
+            return Err(Halt::permanent("nothing-captured", "nothing to refund"));
+        };
+        charge.refund_asked = true;
         let requested = RefundRequested {
             refund_id: input.refund_id,
-            gateway: payment.gateway.clone(),
-            payment: Reference::new(payment.reference.clone()).unwrap(),
-            amount: payment.captured,
+            gateway: name.0.clone(),
+            payment: charge.reference.clone().unwrap(),
+            amount: captured,
             generation: 1,
         };
-        business.refunds.insert(input.refund_id, Refund { saga: call.saga_id, order, settled: false });
-        if business.tickets.values().any(|owner| *owner == order) {
+        let refund = Refund { saga: call.saga_id, order, charge: name, of_left_behind, settled: false };
+        business.refunds.insert(input.refund_id, refund);
+        if !of_left_behind && business.tickets.values().any(|owner| *owner == order) {
             business.tickets.retain(|_, owner| *owner != order);
             business.give_back(order);
         }
         Ok(requested)
+    }
+}
+
+/// The one charge that has money of the order; what was left behind is not the order's money.
+fn owed(business: &Business, order: OrderId) -> Answer<ChargeName> {
+    let is_owed = |charge: &Payment| {
+        let ours = charge.order == order && !charge.left_behind && !charge.refund_asked;
+        ours && matches!(charge.standing, Standing::Captured(_))
+    };
+    let mut owed = business.payments.iter().filter(|(_, charge)| is_owed(charge)).map(|(name, _)| name.clone());
+    match (owed.next(), owed.next()) {
+        (Some(name), None) => Ok(name),
+        (None, _) => Err(Halt::permanent("nothing-captured", "nothing to refund")),
+        (Some(_), Some(_)) => Err(Halt::permanent("several-captures", "several charges have the order's money")),
     }
 }
 
@@ -201,47 +241,12 @@ impl LocalAction<Store> for SettleRefund {
     type Output = Settled;
 
     async fn run(&self, tx: &mut Tx, _: &Call, input: SettleInput) -> Answer<Settled> {
-        if let Some(refund) = tx.business().refunds.get_mut(&input.refund_id) {
+        let business = tx.business();
+        if let Some(refund) = business.refunds.get_mut(&input.refund_id) {
             refund.settled = true;
+            business.payments.get_mut(&refund.charge).unwrap().standing = Standing::Refunded;
         }
         Ok(Settled { in_full: true })
-    }
-}
-
-/// Keeps payments in step with the journal, as the production projection does.
-pub(super) struct Payments;
-
-#[async_trait]
-impl Projection<Store> for Payments {
-    async fn apply(&self, tx: &mut Tx, moves: &[Moved]) -> Result<(), sqlx::Error> {
-        for moved in moves {
-            let order = moved.run.input.get("orderId").and_then(Value::as_str).and_then(|id| id.parse().ok());
-            let Some(order) = order else { continue };
-            for captured in moved.entries.iter().filter_map(|entry| captured_by(moved, entry)) {
-                tx.business().payments.entry(order).or_insert(captured);
-            }
-        }
-        Ok(())
-    }
-}
-
-fn captured_by(moved: &Moved, entry: &Entry) -> Option<Payment> {
-    let payment = |gateway, reference: Reference, captured| Payment {
-        gateway,
-        reference: reference.as_str().to_owned(),
-        captured,
-        refund_asked: false,
-    };
-    match entry {
-        Entry::Succeeded { step, output, .. } if moved.action_of(step) == Some("payments.charge") => {
-            let output = ChargeOutput::deserialize(output).ok()?;
-            Some(payment(output.gateway, output.reference, output.amount))
-        }
-        Entry::Noted { note, .. } => match PaymentNote::deserialize(note).ok()? {
-            PaymentNote::Captured { gateway, reference, amount, .. } => Some(payment(gateway, reference, amount)),
-            _ => None,
-        },
-        _ => None,
     }
 }
 

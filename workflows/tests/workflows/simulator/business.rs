@@ -1,9 +1,10 @@
-//! What the business keeps in the simulated store: seats, orders' holds, payments, refunds, tickets.
+//! What the business keeps in the simulated store: seats, orders' holds, charges, refunds, tickets.
 
 use chrono::{DateTime, Utc};
 use orchestrator::SagaId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use workflows::{
+    gateways::Reference,
     ids::{OrderId, RefundId},
     money::Money,
 };
@@ -16,10 +17,13 @@ pub(super) const PRICE_MINOR: i64 = 2_500;
 pub(super) struct Business {
     pub(super) seats: BTreeMap<String, SeatOf>,
     pub(super) holds: BTreeMap<OrderId, Hold>,
-    pub(super) payments: BTreeMap<OrderId, Payment>,
+    /// By gateway and key.
+    pub(super) payments: BTreeMap<ChargeName, Payment>,
     pub(super) refunds: BTreeMap<RefundId, Refund>,
     /// By seat: whose live ticket it has.
     pub(super) tickets: BTreeMap<String, OrderId>,
+    /// The news of charges that were taken, by gateway and id.
+    pub(super) inbox: BTreeSet<(String, String)>,
     /// What must never be: found at the moment it was about to happen.
     pub(super) broken: Vec<String>,
 }
@@ -48,13 +52,34 @@ pub(super) enum HoldState {
     Over,
 }
 
-/// What a gateway has of an order's money, as the journal tells.
-#[derive(Debug, Clone)]
+/// A charge's gateway and key.
+pub(super) type ChargeName = (String, String);
+
+/// A charge, as the journals tell of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Payment {
-    pub(super) gateway: String,
-    pub(super) reference: String,
-    pub(super) captured: Money,
+    pub(super) order: OrderId,
+    /// The saga that made it.
+    pub(super) saga: SagaId,
+    pub(super) amount: Money,
+    /// When it was first intended.
+    pub(super) intended_at: DateTime<Utc>,
+    pub(super) reference: Option<Reference>,
+    pub(super) standing: Standing,
+    /// It is its order's no longer.
+    pub(super) left_behind: bool,
     pub(super) refund_asked: bool,
+}
+
+/// What became of a charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Pending,
+    InDoubt,
+    Declined,
+    Voided,
+    Captured(Money),
+    Refunded,
 }
 
 /// Money on its way back.
@@ -62,6 +87,9 @@ pub(super) struct Payment {
 pub(super) struct Refund {
     pub(super) saga: SagaId,
     pub(super) order: OrderId,
+    pub(super) charge: ChargeName,
+    /// Of a charge that was left behind: seats and tickets are not touched.
+    pub(super) of_left_behind: bool,
     pub(super) settled: bool,
 }
 

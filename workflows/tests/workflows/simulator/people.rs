@@ -2,15 +2,17 @@
 //! operators, who act at random, on what they saw a while ago.
 
 use super::{
-    gateway::{CHALLENGED, DEADLY, DECLINED},
+    protocol::{CHALLENGED, DEADLY, DECLINED, DECLINED_HERE, PRIMARY},
     world::World,
 };
 use orchestrator::{
     CHILD_OWNER, SagaId, Start, Started,
     acts::{Act, ActError, ActRequest},
+    journal::Entry,
     saga::State,
+    store::simulated::SagaRow,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::sleep;
 use workflows::{
@@ -28,9 +30,11 @@ pub(super) struct Placed {
     pub(super) seats: Vec<String>,
     /// The saga that the buyer was told of.
     pub(super) saga: SagaId,
+    /// The payment method is of use at this gateway only.
+    pub(super) only_at: Option<&'static str>,
 }
 
-fn start(definition: &str, owner: &str, key: String, input: serde_json::Value) -> Start {
+pub(super) fn start(definition: &str, owner: &str, key: String, input: serde_json::Value) -> Start {
     Start {
         definition: definition.to_owned(),
         version: None,
@@ -46,7 +50,7 @@ fn start(definition: &str, owner: &str, key: String, input: serde_json::Value) -
 }
 
 impl World {
-    fn order_start(&self, order: OrderId, seats: &[String], method: &str) -> Start {
+    fn order_start(&self, order: OrderId, seats: &[String], method: &Value) -> Start {
         let input = json!({
             "orderId": order, "paymentMethod": method, "userId": "ann", "seatIds": seats,
             "eventId": EventId(self.luck.id(0)),
@@ -60,9 +64,9 @@ impl World {
         let order = OrderId(self.luck.id(1));
         let first = self.luck.up_to(SEATS - 1);
         let seats: Vec<_> = (0..=self.luck.up_to(2)).map(|n| format!("seat-{}", (first + n) % SEATS)).collect();
-        let methods = ["pm_card", "pm_card", "pm_card", "pm_card", "pm_card", DECLINED, CHALLENGED, CHALLENGED];
-        let method = if self.luck.strikes(70) { DEADLY } else { *self.luck.one_of(&methods) };
-        let wanted = self.order_start(order, &seats, method);
+        let only_at = self.luck.strikes(80).then_some(PRIMARY);
+        let method = only_at.map_or_else(|| json!(self.method()), |gateway| json!({ gateway: self.method() }));
+        let wanted = self.order_start(order, &seats, &method);
         let told = self.place(wanted.clone()).await;
         assert!(!matches!(told, Started::Conflict(_)), "a fresh key was taken");
         let saga = told.saga_id();
@@ -70,17 +74,25 @@ impl World {
             assert_eq!(self.place(wanted).await, Started::Known(saga), "the same request again");
         }
         if self.luck.strikes(100) {
-            let other = self.order_start(order, &["seat-x".to_owned()], method);
+            let other = self.order_start(order, &["seat-x".to_owned()], &method);
             assert_eq!(self.place(other).await, Started::Conflict(saga), "the same key for something else");
         }
         if self.luck.strikes(250) {
             sleep(self.luck.time(Duration::from_secs(60))).await;
             self.take_back(order, saga).await;
         }
-        Placed { order, seats, saga }
+        Placed { order, seats, saga, only_at }
     }
 
-    async fn place(&self, wanted: Start) -> Started {
+    fn method(&self) -> &'static str {
+        let methods = ["pm_card", "pm_card", "pm_card", "pm_card", DECLINED, DECLINED_HERE, CHALLENGED, CHALLENGED];
+        if self.luck.strikes(70) {
+            return DEADLY;
+        }
+        self.luck.one_of::<&'static str>(&methods)
+    }
+
+    pub(super) async fn place(&self, wanted: Start) -> Started {
         loop {
             match self.api.start(wanted.clone()).await {
                 Ok(started) => return started,
@@ -140,7 +152,7 @@ impl World {
                 80..=96 => Act::Cancel,
                 _ => Act::Kill,
             };
-            if act == Act::Kill && self.is_refund(saga) {
+            if act == Act::Kill && !self.is_order(saga) {
                 continue;
             }
             let done = self.act_on(saga, act.clone(), seq).await.is_ok();
@@ -150,8 +162,9 @@ impl World {
         }
     }
 
-    fn is_refund(&self, saga: SagaId) -> bool {
-        self.store.committed().business.refunds.values().any(|refund| refund.saga == saga)
+    /// What gives money back is never killed.
+    fn is_order(&self, saga: SagaId) -> bool {
+        self.store.committed().sagas.get(&saga).is_some_and(|row| definition_of(row) == Some(BOOK_TICKETS))
     }
 
     /// Has everything that is stuck tried again; says how much there was.
@@ -166,5 +179,12 @@ impl World {
             }
         }
         stuck.len()
+    }
+}
+
+fn definition_of(row: &SagaRow) -> Option<&str> {
+    match &row.journal.first()?.0.entry {
+        Entry::Started { definition, .. } => Some(definition),
+        _ => None,
     }
 }

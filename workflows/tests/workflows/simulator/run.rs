@@ -12,7 +12,7 @@ const HEALING_MAX: Duration = Duration::from_secs(3_600);
 /// How often somebody looks after what is stuck.
 const MEND_EVERY: Duration = Duration::from_secs(10);
 const WORKERS: usize = 3;
-const BUYERS: u64 = 6;
+const BUYERS: u64 = 3;
 
 /// What came of one run.
 #[derive(Debug)]
@@ -37,7 +37,9 @@ async fn live(seed: u64) -> Result<Run, String> {
     let buyers: Vec<_> =
         (0..2 + world.luck.up_to(BUYERS)).map(|_| tokio::spawn(world.clone().buyer(BAD_TIME / 2))).collect();
     let bad_time = async {
-        tokio::join!(world.sabotage(&mut workers), world.operator());
+        let [primary, backup] = &world.gateways;
+        let weather = async { tokio::join!(world.weather(primary), world.weather(backup)) };
+        tokio::join!(world.sabotage(&mut workers), weather, world.operator());
     };
     drop(timeout(BAD_TIME, bad_time).await);
 
@@ -79,5 +81,5 @@ fn is_at_rest(world: &World) -> bool {
     let data = world.store.committed();
     let ended = |state: State| state.is_finished();
     let sagas = data.sagas.values().all(|row| ended(row.state)) && data.outbox.is_empty();
-    sagas && data.business.refunds.values().all(|refund| refund.settled)
+    sagas && world.post.is_empty() && data.business.refunds.values().all(|refund| refund.settled)
 }

@@ -1,8 +1,9 @@
 //! Whoever makes things go wrong: processes die, sleep past their leases and wake up again, the store and the
-//! gateway have bad times, wake-ups get lost.
+//! gateways have bad times, wake-ups get lost.
 
 use super::{
-    gateway::Faults,
+    books::Faults,
+    protocol::Shared,
     world::{LEASE_SECS, Worker, World},
 };
 use orchestrator::store::simulated::{Fate, Trouble};
@@ -11,8 +12,20 @@ use tokio::time::sleep;
 
 /// How often something is done.
 const EVERY: Duration = Duration::from_secs(4);
+/// How long a gateway stays as it is, at most; without answers, that much longer.
+const WEATHER_MAX: Duration = Duration::from_secs(6);
+const DARK: Duration = Duration::from_secs(15);
 
 impl World {
+    /// A gateway's good and bad times, until they are dropped.
+    pub(super) async fn weather(&self, gateway: &Shared) {
+        loop {
+            let faults = Faults::drawn(&self.luck);
+            *gateway.faults.lock().unwrap() = faults;
+            sleep(self.luck.time(WEATHER_MAX) + if faults.dark { DARK } else { Duration::ZERO }).await;
+        }
+    }
+
     /// Goes on until it is dropped. Keeps as many workers as there were.
     pub(super) async fn sabotage(&self, workers: &mut [Worker]) {
         loop {
@@ -50,17 +63,6 @@ impl World {
             hint_lost: 200,
             ..Trouble::default()
         });
-        let bad = self.luck.strikes(600);
-        let often = |per_mille: u32| if bad { per_mille } else { per_mille / 8 };
-        *self.gateway.faults.lock().unwrap() = Faults {
-            refused: often(100),
-            lost_before: often(150),
-            lost_after: often(150),
-            late: often(120),
-            slow: often(150),
-            processing: often(150),
-            deadly: true,
-        };
     }
 
     /// It stands still, perhaps for longer than its leases, and does not know it.

@@ -2,20 +2,19 @@
 
 use super::{
     actions::{clock, price},
-    business::SeatOf,
+    business::{Business, Payment, SeatOf, Standing},
     people::Placed,
-    rare::Rare,
     world::World,
 };
 use orchestrator::{
-    SagaId,
-    action::Lane,
-    journal::{ActKind, Entry, Recorded},
-    run::{Phase, Run},
+    CHILD_OWNER, SagaId,
+    journal::{Entry, Moment, Recorded},
     saga::State,
-    store::simulated::SagaRow,
+    store::simulated::{Data, SagaRow},
 };
+use serde::Deserialize;
 use std::{collections::BTreeSet, fmt::Write};
+use workflows::payments::PaymentNote;
 
 impl World {
     /// Everything that is wrong.
@@ -23,6 +22,8 @@ impl World {
         let data = self.store.committed();
         let mut wrong = data.violations();
         wrong.extend(data.business.broken.iter().cloned());
+        wrong.extend(self.wrong.lock().unwrap().iter().cloned());
+        self.gateways.iter().for_each(|gateway| wrong.extend(gateway.books.lock().unwrap().broken.iter().cloned()));
         for (saga, row) in &data.sagas {
             if !row.state.is_finished() {
                 wrong.push(format!("{saga} is {} and will never end", row.state));
@@ -34,6 +35,14 @@ impl World {
         for refund in data.business.refunds.values().filter(|refund| !refund.settled) {
             wrong.push(format!("the refund of {} was never settled", refund.order));
         }
+        let is_killed = |saga| data.sagas.get(saga).is_some_and(|row| row.state == State::Killed);
+        let is_doubtful = |payment: &Payment| matches!(payment.standing, Standing::Pending | Standing::InDoubt);
+        for (name, payment) in data.business.payments.iter().filter(|(_, payment)| is_doubtful(payment)) {
+            if !is_killed(&payment.saga) {
+                wrong.push(format!("{name:?} is {:?} in the end", payment.standing));
+            }
+        }
+        wrong.extend(data.sagas.iter().flat_map(|(saga, row)| rejected_too_early(&data, *saga, row)));
         drop(data);
         placed.iter().for_each(|one| wrong.extend(self.judge_order(one)));
         wrong
@@ -41,8 +50,7 @@ impl World {
 
     fn judge_order(&self, placed: &Placed) -> Vec<String> {
         let data = self.store.committed();
-        let books = self.gateway.books.lock().unwrap();
-        let Placed { order, seats, saga } = placed;
+        let Placed { order, seats, saga, only_at } = placed;
         let Some(row) = data.sagas.get(saga) else {
             return vec![format!("{saga} of {order} was promised and is gone")];
         };
@@ -50,19 +58,27 @@ impl World {
         let has: BTreeSet<_> = data.business.seats.iter().filter(|(_, of)| own(of)).map(|(seat, _)| seat).collect();
         let tickets: BTreeSet<_> =
             data.business.tickets.iter().filter(|(_, owner)| *owner == order).map(|(seat, _)| seat).collect();
-        let refunded = data.business.refunds.values().any(|refund| refund.order == *order);
-        let (net, captures) = (books.net(*order), books.captures(*order));
+        let mut refunds = data.business.refunds.values();
+        let refunded = refunds.any(|refund| refund.order == *order && !refund.of_left_behind);
+        let nets = self.gateways.each_ref().map(|gateway| gateway.books.lock().unwrap().net(*order));
+        let price = price(seats.len()).amount_minor;
 
         let mut wrong = Vec::new();
         let mut claim = |is_so: bool, what: &str| {
             if !is_so {
-                wrong.push(format!("{order} is {}: {what} (net {net}, has {has:?}, tickets {tickets:?})", row.state));
+                wrong
+                    .push(format!("{order} is {}: {what} (net {nets:?}, has {has:?}, tickets {tickets:?})", row.state));
             }
         };
-        claim(captures <= 1, "its card was charged twice");
+        for gateway in &self.gateways {
+            let books = gateway.books.lock().unwrap();
+            claim(books.charges_of(*order).all(|charge| charge.captures <= 1), "one key was charged twice");
+            let is_understood = only_at.is_none_or(|only| only == gateway.name);
+            claim(is_understood || books.charges_of(*order).count() == 0, "its token is of no use there");
+        }
         match row.state {
             State::Completed if !refunded => {
-                claim(net == price(seats.len()).amount_minor, "the gateway has not its price");
+                claim(nets == [price, 0] || nets == [0, price], "not one gateway has its price");
                 claim(
                     tickets.iter().copied().eq(seats.iter().collect::<BTreeSet<_>>()),
                     "its tickets are not its seats",
@@ -70,7 +86,7 @@ impl World {
                 claim(has == tickets, "its seats are not sold to it");
             }
             State::Completed | State::Compensated => {
-                claim(net == 0, "money was kept");
+                claim(nets == [0, 0], "money was kept");
                 claim(tickets.is_empty(), "tickets are left");
                 claim(has.is_empty(), "seats are left");
             }
@@ -79,23 +95,6 @@ impl World {
             _ => {}
         }
         wrong
-    }
-
-    /// Counts what rarely happens, from the journals and the books.
-    pub(super) fn count_rare(&self) {
-        let data = self.store.committed();
-        let found = self.store.found();
-        let mut rare = self.rare.lock().unwrap();
-        rare.unknown_found_done += found.done;
-        rare.unknown_found_not_done += found.not_done;
-        for (saga, row) in &data.sagas {
-            read(*saga, row, &mut rare);
-        }
-        let books = self.gateway.books.lock().unwrap();
-        rare.late_arrival += books.late;
-        rare.late_arrival_refused += books.late_refused;
-        rare.captured_before_void += books.void_too_late;
-        rare.refunded += u64::try_from(data.business.refunds.len()).unwrap();
     }
 
     /// What happened, for people.
@@ -108,59 +107,43 @@ impl World {
                 writeln!(text, "  {seq:>3} {} {}", clock(*at), serde_json::to_string(entry).unwrap()).unwrap();
             }
         }
-        let books = self.gateway.books.lock().unwrap();
-        for (key, charge) in &books.charges {
-            writeln!(text, "charge {key} of {}: {:?} {}", charge.order, charge.state, charge.amount).unwrap();
-        }
-        for (key, refund) in &books.refunds {
-            writeln!(text, "refund {key} of {}: {}", refund.payment, refund.amount).unwrap();
+        for gateway in &self.gateways {
+            let way = if gateway.prepares { "Stripe's" } else { "Adyen's" };
+            writeln!(text, "{}, {way} way", gateway.name).unwrap();
+            let books = gateway.books.lock().unwrap();
+            for (key, charge) in &books.charges {
+                writeln!(text, "  charge {key} of {}: {:?} {}", charge.order, charge.state, charge.amount).unwrap();
+            }
+            for (key, refund) in &books.refunds {
+                writeln!(text, "  refund {key} of {}: {}", refund.payment, refund.amount).unwrap();
+            }
         }
         wrong.iter().for_each(|one| writeln!(text, "WRONG: {one}").unwrap());
         text
     }
 }
 
-fn read(saga: SagaId, row: &SagaRow, rare: &mut Rare) {
-    let journal: Vec<_> = row.journal.iter().map(|(recorded, _)| recorded.clone()).collect();
-    let mut run: Option<Run> = None;
-    for recorded in &journal {
-        if let Some(run) = &run {
-            read_entry(run, &recorded.entry, rare);
-        }
-        match &mut run {
-            Some(run) => run.apply(recorded).unwrap(),
-            None => run = Some(Run::replay(saga, std::slice::from_ref(recorded)).unwrap()),
-        }
-    }
-    match row.state {
-        State::Completed if journal.iter().any(|one| one.entry.step() == Some("issue")) => rare.confirmed += 1,
-        State::Compensated => rare.taken_back += 1,
-        _ => {}
-    }
+/// An order that has left charges behind is not rejected before each of them is settled.
+fn rejected_too_early(data: &Data<Business>, saga: SagaId, row: &SagaRow) -> Vec<String> {
+    let journal = row.journal.iter().map(|(recorded, _)| recorded);
+    let Some(rejected) = journal.clone().find(|recorded| recorded.entry == Entry::Compensated) else {
+        return Vec::new();
+    };
+    let left_behind = journal.filter_map(|recorded| match &recorded.entry {
+        Entry::Noted { note, .. } => match PaymentNote::deserialize(note) {
+            Ok(PaymentNote::LeftBehind { gateway, key }) => Some(format!("settle:{gateway}:{key}")),
+            _ => None,
+        },
+        _ => None,
+    });
+    let is_open = |key: &String| {
+        let settling = data.keys.get(&(CHILD_OWNER.to_owned(), key.clone()));
+        let ended = settling.and_then(|holder| ended_at(data.sagas.get(&holder.saga_id)?));
+        ended.is_none_or(|ended| ended > rejected.at)
+    };
+    left_behind.filter(is_open).map(|key| format!("{saga} was rejected before the end of {key}")).collect()
 }
 
-/// `run`: before the entry.
-fn read_entry(run: &Run, entry: &Entry, rare: &mut Rare) {
-    let paid = run.step("pay").forward.phase == Phase::Done;
-    match entry {
-        Entry::Compensating { cause } if paid && cause.code == "hold-lost" => rare.hold_lost_after_payment += 1,
-        Entry::Compensating { cause } if cause.code == "deadline" => rare.deadline += 1,
-        Entry::Stuck { failure, .. } => {
-            rare.stuck += 1;
-            rare.worker_lost += u64::from(failure.code == "worker-lost");
-        }
-        Entry::Acted { act: ActKind::Cancel, .. } => {
-            let doubted = |phase: &Phase| matches!(phase, Phase::Doubt(_) | Phase::Open);
-            rare.cancelled_in_doubt += u64::from(doubted(&run.step("pay").forward.phase));
-        }
-        Entry::Killed => rare.killed += 1,
-        Entry::Succeeded { probed: true, .. } => rare.probed_done += 1,
-        Entry::Intended { step, lane: Lane::Forward, .. } if step == "pay" => {
-            let waited =
-                matches!(&run.step(step).forward.phase, Phase::Waiting(wait) if wait.reason == "the buyer's bank");
-            let came = run.signals.iter().any(|signal| signal.name.starts_with("payment:"));
-            rare.signal_ended_wait += u64::from(waited && came);
-        }
-        _ => {}
-    }
+fn ended_at(row: &SagaRow) -> Option<Moment> {
+    row.journal.last().filter(|_| row.state.is_finished()).map(|(recorded, _)| recorded.at)
 }

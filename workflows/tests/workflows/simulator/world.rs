@@ -1,14 +1,17 @@
-//! Everything that takes part in a run: the store, the gateway, the post between them, and the processes.
+//! Everything that takes part in a run: the store, the gateways, the post between them, and the processes.
 
 use super::{
-    actions::{Payments, Store, registry},
-    gateway::{ChargeRow, Faults, News, Shared as GatewayBooks, SimulatedGateway, State},
+    actions::{Store, registry},
+    books::Faults,
+    gateway::SimulatedGateway,
+    news::Post,
+    projection::Payments,
+    protocol::{BACKUP, PRIMARY, Shared as GatewaySide},
     rare::Rare,
 };
 use async_trait::async_trait;
 use orchestrator::{
     Engine, EngineSettings, Settled,
-    acts::ActError,
     definition::Definition,
     outbox::Deliver,
     store::{
@@ -22,54 +25,36 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use workflows::{
     definitions::DOCUMENTS,
-    ids::RefundId,
     payments::{ConfiguredGateway, Gateways},
-    refunds::refund_signal,
 };
 
 /// How long a claim holds.
 pub(super) const LEASE_SECS: i32 = 5;
-/// How many sagas a worker has in hand at most.
 /// How long a simulated gateway is waited for.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(5);
+/// For how long a call may still arrive there. Some come later than that.
+pub(super) const LATE_WINDOW: Duration = Duration::from_secs(60);
+/// How many sagas a worker has in hand at most.
 const CONCURRENCY: usize = 4;
-
-/// What is to happen at the gateway's own time, and be told.
-pub(super) enum Letter {
-    /// A charge that was challenged or is worked on is taken.
-    Settle(ChargeRow, State, Duration),
-    /// A refund is through.
-    Refunded(RefundId, Value),
-}
-
-/// Where the gateway leaves letters.
-#[derive(Clone)]
-pub(super) struct Post(pub(super) mpsc::UnboundedSender<Letter>);
-
-impl Post {
-    pub(super) fn settle(&self, charge: ChargeRow, from: State, after: Duration) {
-        drop(self.0.send(Letter::Settle(charge, from, after)));
-    }
-
-    pub(super) fn tell_refund(&self, refund: RefundId, news: Value) {
-        drop(self.0.send(Letter::Refunded(refund, news)));
-    }
-}
 
 /// See the module. Clones share it.
 #[derive(Clone)]
 pub(super) struct World {
     pub(super) luck: Luck,
     pub(super) store: Store,
-    pub(super) gateway: Arc<GatewayBooks>,
+    /// In order of preference.
+    pub(super) gateways: [Arc<GatewaySide>; 2],
+    pub(super) post: Post,
     /// The process that takes orders, letters and acts; it never dies.
     pub(super) api: Engine<Store>,
     pub(super) rare: Arc<Mutex<Rare>>,
+    /// What must never be: found at the moment it happened.
+    pub(super) wrong: Arc<Mutex<Vec<String>>>,
     holds_last: Duration,
 }
 
@@ -80,14 +65,13 @@ pub(super) struct Worker {
     pub(super) process: Process,
 }
 
-/// Our definitions, read once; but for the one of charges that are left behind, which takes a second gateway.
+/// Our definitions, read once.
 fn definitions(gateways: &Arc<Gateways>) -> &'static [Definition] {
     static READ: OnceLock<Vec<Definition>> = OnceLock::new();
     READ.get_or_init(|| {
         let registry = registry(gateways, Duration::ZERO);
         DOCUMENTS
             .iter()
-            .filter(|(file, _)| *file != "settle-doubt.yaml")
             .map(|(file, text)| Definition::read(text, &registry).unwrap_or_else(|wrong| panic!("{file}: {wrong:?}")))
             .collect()
     })
@@ -108,42 +92,49 @@ fn bring_along(store: &Store, gateways: &Arc<Gateways>) {
     }
 }
 
-fn gateways(books: &Arc<GatewayBooks>, process: &Process) -> Arc<Gateways> {
-    let gateway = SimulatedGateway { shared: Arc::clone(books), process: process.clone() };
-    let configured = ConfiguredGateway {
-        gateway: Arc::new(gateway),
+fn gateways(sides: &[Arc<GatewaySide>], process: &Process) -> Arc<Gateways> {
+    let configured = sides.iter().map(|shared| ConfiguredGateway {
+        gateway: Arc::new(SimulatedGateway { shared: Arc::clone(shared), process: process.clone() }),
         webhook_secrets: Vec::new(),
         timeout: GATEWAY_TIMEOUT,
-        late_window: GATEWAY_TIMEOUT,
-    };
-    Arc::new(Gateways::new(vec![configured]).unwrap())
+        late_window: LATE_WINDOW,
+    });
+    Arc::new(Gateways::new(configured.collect()).unwrap())
 }
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let luck = Luck::new(seed);
         let store = Store::new(luck.clone());
-        let (post, letters) = mpsc::unbounded_channel();
-        let gateway = Arc::new(GatewayBooks {
-            name: "primary",
-            prepares: !luck.strikes(300),
-            books: Mutex::default(),
-            faults: Mutex::default(),
-            luck: luck.clone(),
-            post: Post(post),
+        let (post, letters) = Post::new();
+        let gateways = [PRIMARY, BACKUP].map(|name| {
+            Arc::new(GatewaySide {
+                name,
+                prepares: luck.strikes(500),
+                books: Mutex::default(),
+                faults: Mutex::default(),
+                luck: luck.clone(),
+                post: post.clone(),
+            })
         });
-        let holds_last = Duration::from_secs(5) + luck.time(Duration::from_secs(40));
-        bring_along(&store, &gateways(&gateway, store.process()));
-        let api = engine(&luck, &store, &gateway, holds_last);
-        let world = Self { luck, store, gateway, api, rare: Arc::default(), holds_last };
+        let holds_last = Duration::from_secs(8) + luck.time(Duration::from_secs(40));
+        bring_along(&store, &self::gateways(&gateways, store.process()));
+        let api = engine(&luck, &store, &gateways, holds_last);
+        let (rare, wrong) = (Arc::default(), Arc::default());
+        let world = Self { luck, store, gateways, post, api, rare, wrong, holds_last };
         tokio::spawn(world.clone().deliver(letters));
         world
+    }
+
+    /// The gateway with this name.
+    pub(super) fn gateway(&self, name: &str) -> &GatewaySide {
+        self.gateways.iter().find(|gateway| gateway.name == name).unwrap()
     }
 
     /// Another worker, at work.
     pub(super) fn start_worker(&self) -> Worker {
         let store = self.store.another_process();
-        let engine = engine(&self.luck, &store, &self.gateway, self.holds_last);
+        let engine = engine(&self.luck, &store, &self.gateways, self.holds_last);
         let worker = Worker { engine, process: store.process().clone() };
         tokio::spawn(self.clone().claim(worker.clone()));
         tokio::spawn(keep_leases(worker.clone()));
@@ -205,45 +196,12 @@ impl World {
         count(&mut self.rare.lock().unwrap());
     }
 
-    /// Carries letters out and tells whom they concern: late, twice, out of order, and again until they are taken.
-    async fn deliver(self, mut letters: mpsc::UnboundedReceiver<Letter>) {
-        while let Some(letter) = letters.recv().await {
-            let this = self.clone();
-            tokio::spawn(async move {
-                let told = match letter {
-                    Letter::Settle(charge, from, after) => {
-                        sleep(after).await;
-                        this.gateway.settle(&charge, from)
-                    }
-                    Letter::Refunded(refund, payload) => {
-                        sleep(this.luck.time(Duration::from_secs(3))).await;
-                        let saga = this.store.committed().business.refunds.get(&refund).map(|refund| refund.saga);
-                        saga.map(|saga| News { saga, signal: refund_signal(refund), payload })
-                    }
-                };
-                let Some(news) = told else { return };
-                let copies = 1 + u32::from(this.luck.strikes(200));
-                for _ in 0..copies {
-                    sleep(this.luck.time(Duration::from_secs(10))).await;
-                    this.tell(&news).await;
-                }
-            });
-        }
-    }
-
-    async fn tell(&self, news: &News) {
-        loop {
-            match self.api.signal(news.saga, &news.signal, news.payload.clone(), "gateway").await {
-                Ok(_) | Err(ActError::NotFound | ActError::NotAllowed(_)) => return,
-                Err(_) => sleep(Duration::from_secs(1)).await,
-            }
-        }
-    }
-
     /// Nothing goes wrong any more, and whoever is dead is replaced.
     pub(super) fn heal(&self, workers: &mut [Worker]) {
         self.store.trouble(Trouble { pause_max: Duration::from_millis(2), ..Trouble::default() });
-        *self.gateway.faults.lock().unwrap() = Faults::default();
+        for gateway in &self.gateways {
+            *gateway.faults.lock().unwrap() = Faults::default();
+        }
         for worker in workers {
             worker.process.meets(Fate::Runs);
             if worker.process.fate() == Fate::Dead {
@@ -253,7 +211,7 @@ impl World {
     }
 }
 
-fn engine(luck: &Luck, store: &Store, books: &Arc<GatewayBooks>, holds_last: Duration) -> Engine<Store> {
+fn engine(luck: &Luck, store: &Store, sides: &[Arc<GatewaySide>], holds_last: Duration) -> Engine<Store> {
     let (chance, ids, clock) = (luck.clone(), luck.clone(), store.clone());
     let settings = EngineSettings {
         lease_secs: LEASE_SECS,
@@ -261,7 +219,7 @@ fn engine(luck: &Luck, store: &Store, books: &Arc<GatewayBooks>, holds_last: Dur
         chance: Arc::new(move |ceiling| chance.up_to(ceiling)),
         ids: Arc::new(move || ids.id(u64::try_from(clock.time().timestamp_millis()).unwrap_or_default())),
     };
-    let registry = registry(&gateways(books, store.process()), holds_last);
+    let registry = registry(&gateways(sides, store.process()), holds_last);
     Engine::on(store.clone(), settings, Arc::new(registry), Arc::new(Payments))
 }
 
