@@ -9,6 +9,7 @@ mod scene;
 use super::{
     gate::{Held, Kind},
     gateways::{ADYEN, Protocol, STRIPE},
+    shop::notes_of,
     until,
 };
 use private_servers::{Fault, Spot};
@@ -111,6 +112,11 @@ async fn dies_after_the_record(protocol: Protocol) {
         until("the gateway has told", async || is_signalled(&scene.api.saga(&placed.saga).await).then_some(())).await;
     }
     victim.hears();
+    for (outcome, placed) in scene.orders.iter().filter(|(outcome, _)| scene.is_asked_about(*outcome)) {
+        let expected = scene.noted_after_the_record(*outcome);
+        let has_noted = async || (notes_of(&scene.api.saga(&placed.saga).await, "primary") == expected).then_some(());
+        until(&format!("{outcome:?} has noted {expected:?}"), has_noted).await;
+    }
     victim.has_waiting_at_least(&questions, scene.count(|outcome| scene.is_asked_about(outcome))).await;
     until("the next gateway is asked", async || (victim.backup().waiting(&charges) == 1).then_some(())).await;
     scene.api.saga_is(scene.saga_of(Outcome::Ok), "completed").await;

@@ -3,7 +3,6 @@
 use super::{
     faults::{Knobs, Place},
     gateways::{GATEWAY_TIMEOUT_MS, SECRET, Sandbox},
-    postbox::Postbox,
 };
 use async_trait::async_trait;
 use orchestrator::{
@@ -16,7 +15,7 @@ use orchestrator::{
 use private_servers::TestServers;
 use sandbox::Protocol;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgPool;
 use std::{
     path::Path,
@@ -62,9 +61,9 @@ pub(super) struct Shop {
     pub(super) seats: Vec<String>,
     next_seat: AtomicUsize,
     needs: Needs,
-    client: reqwest::Client,
+    pub(super) client: reqwest::Client,
     /// Behind its gateways, primary first.
-    sandboxes: Vec<Sandbox>,
+    pub(super) sandboxes: Vec<Sandbox>,
 }
 
 /// Where a worker dies.
@@ -377,64 +376,9 @@ impl Shop {
         .unwrap();
     }
 
-    /// Where the primary's webhooks arrive.
-    pub(super) fn postbox(&self) -> &Postbox {
-        &self.sandboxes[0].postbox
-    }
-
     pub(super) async fn seat_status(&self, seat: &str) -> SeatStatus {
         let items = seat_map(&self.pool, self.event, None).await.unwrap().items;
         items.iter().find(|item| item.seat_id == seat).unwrap().status
-    }
-
-    /// Turns one of the gateway's own knobs.
-    pub(super) async fn gateway_fault(&self, rule: Value) {
-        self.fault_at(0, rule).await;
-    }
-
-    /// The same of the gateway in this place.
-    pub(super) async fn fault_at(&self, gateway: usize, rule: Value) {
-        let url = format!("{}/_sandbox/faults", self.sandboxes[gateway].running.url);
-        let answer = self.client.post(url).json(&rule).send().await.unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
-    }
-
-    pub(super) async fn heal_gateway(&self) {
-        for sandbox in &self.sandboxes {
-            self.client.delete(format!("{}/_sandbox/faults", sandbox.running.url)).send().await.unwrap();
-        }
-    }
-
-    /// A payment at the primary that we know nothing of.
-    pub(super) async fn pay_at_adyen(&self, payment: &Value) {
-        let url = format!("{}/v71/payments", self.sandboxes[0].running.url);
-        let request = self.client.post(url).header("x-api-key", "sk_test").header("idempotency-key", "not-ours");
-        let answer = request.json(payment).send().await.unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
-    }
-
-    /// What the gateways' own books say of an order's charges.
-    pub(super) async fn charges(&self, order: OrderId) -> Vec<Value> {
-        let mut charges = Vec::new();
-        for gateway in 0..self.sandboxes.len() {
-            charges.extend(self.charges_at(gateway, order).await);
-        }
-        charges
-    }
-
-    /// The same of the gateway in this place.
-    pub(super) async fn charges_at(&self, gateway: usize, order: OrderId) -> Vec<Value> {
-        let url = format!("{}/_sandbox/books", self.sandboxes[gateway].running.url);
-        let books: Value = self.client.get(url).send().await.unwrap().json().await.unwrap();
-        let named = |charge: &Value, member: &str| charge["metadata"][member] == json!(order);
-        let of_order = |charge: &&Value| named(charge, "order_id") || named(charge, "orderId");
-        books["charges"].as_array().unwrap().iter().filter(of_order).cloned().collect()
-    }
-
-    /// What the gateway has of an order, by its own books.
-    pub(super) async fn kept(&self, order: OrderId) -> i64 {
-        let kept = |charge: &Value| charge["captured"].as_i64().unwrap() - charge["refunded"].as_i64().unwrap();
-        self.charges(order).await.iter().map(kept).sum()
     }
 
     /// An order that ended, with its seat and its money where they belong.
