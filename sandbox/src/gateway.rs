@@ -8,7 +8,7 @@ mod later;
 mod protocol;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
@@ -30,6 +30,7 @@ pub(crate) struct Gateway<P: Protocol> {
     pub(crate) faults: Faults,
     pub(crate) api_key: Option<String>,
     webhook_secret: String,
+    answer_after: Duration,
     courier: Option<Courier>,
     /// Something is to happen later.
     late_added: Arc<Notify>,
@@ -85,6 +86,7 @@ impl<P: Protocol> Gateway<P> {
             faults: Faults::default(),
             api_key: settings.api_key.clone(),
             webhook_secret: settings.webhook_secret.clone(),
+            answer_after: settings.answer_after,
             courier,
             late_added: Arc::new(Notify::new()),
             stopping,
@@ -121,8 +123,15 @@ impl<P: Protocol> Gateway<P> {
         result
     }
 
-    /// Answers a request, or does not.
+    /// Answers a request, or does not; never sooner than it is set to.
     pub(crate) async fn answer(self: &Arc<Self>, incoming: Incoming<P::Call>) -> End {
+        let asked_at = Instant::now();
+        let end = self.end(incoming).await;
+        self.hold(self.answer_after.saturating_sub(asked_at.elapsed())).await;
+        end
+    }
+
+    async fn end(self: &Arc<Self>, incoming: Incoming<P::Call>) -> End {
         let hit = self.pick_connection_fault(&incoming);
         if let Some(hit) = hit {
             let end = match hit.fault {

@@ -1,6 +1,7 @@
 //! What a sandbox gateway is started with.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The protocol that a sandbox gateway speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Settings {
     pub webhook_url: Option<String>,
     /// What webhooks are signed with. Adyen's is hexadecimal.
     pub webhook_secret: String,
+    /// How long every answer of the protocol takes at least.
+    pub answer_after: Duration,
 }
 
 impl Settings {
@@ -63,6 +66,7 @@ impl Settings {
             api_key: None,
             webhook_url: None,
             webhook_secret: protocol.default_webhook_secret().to_owned(),
+            answer_after: Duration::ZERO,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `showrunner sandbox`
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, CommandFactory as _, ValueEnum, error::ErrorKind};
@@ -30,6 +30,9 @@ pub(crate) struct SandboxArguments {
     /// knows]
     #[arg(long)]
     webhook_secret: Option<String>,
+    /// How long every answer takes at least, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    answer_after_ms: u64,
     /// Stop when standard input ends
     #[arg(long, hide = true)]
     with_parent: bool,
@@ -55,6 +58,7 @@ impl SandboxArguments {
         let mut settings = sandbox::Settings::speaking(protocol, self.books);
         settings.api_key = self.api_key;
         settings.webhook_url = self.webhook_url;
+        settings.answer_after = Duration::from_millis(self.answer_after_ms);
         if let Some(secret) = self.webhook_secret {
             if !protocol.can_sign_with(&secret) {
                 let message = "--webhook-secret: adyen signs with a hexadecimal key";

@@ -16,6 +16,16 @@ fn confirm_path(id: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_gateway_answers_no_sooner_than_it_is_set_to() {
+    const ANSWER_AFTER: Duration = Duration::from_millis(150);
+    let gateway = Gateway::start_with(|settings| settings.answer_after = ANSWER_AFTER).await;
+    let asked = Instant::now();
+    let id = gateway.intent("pm_card_visa").await;
+    gateway.confirm(&id).await.ok();
+    assert!(asked.elapsed() >= 2 * ANSWER_AFTER, "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn declines() {
     let gateway = Gateway::start().await;
     for (fault, decline_code) in [("decline", "generic_decline"), ("insufficient_funds", "insufficient_funds")] {

@@ -76,11 +76,10 @@ impl Bench {
         let _ = std::fs::remove_file(&books);
         let subject = SUBJECTS.iter().find(|subject| subject.protocol == protocol).expect("a tested protocol");
         let sandbox = Running::start(Settings {
-            protocol: subject.sandbox,
-            books_path: books.clone(),
             api_key: Some(API_KEY.into()),
             webhook_url,
             webhook_secret: WEBHOOK_SECRET.into(),
+            ..Settings::speaking(subject.sandbox, books.clone())
         })
         .await
         .unwrap();
