@@ -1,5 +1,6 @@
 //! Measures the engine: how many sagas it moves, how fast and at what cost, beside what the same database does with
-//! the least that a saga must write; and how soon sagas move again after a death. `docs/performance.md` says what is
+//! the least that a saga must write; how soon sagas move again after a death; and what all of it adds to a gateway's
+//! own time when orders come over HTTP. `docs/performance.md` says what is
 //! measured and how to read it.
 //!
 //! Read [`throughput`] first; [`site`] is what is measured (an engine, two worker processes), [`reference`] what it is
@@ -14,6 +15,8 @@ mod latency;
 mod history;
 
 mod recovery;
+
+mod orders;
 
 mod actions;
 mod cluster;
@@ -63,6 +66,9 @@ async fn measure(measure: &Measure) -> anyhow::Result<()> {
     if [Part::Throughput, Part::Latency, Part::History].into_iter().any(wanted) {
         let cluster = Cluster::start(measure)?;
         let mut report = Report::new(measure, &cluster).await?;
+        report.note("sagas_per_run", measure.sagas());
+        report.note("seconds_per_reference", measure.seconds());
+        report.note("workers", site::WORKERS);
         if wanted(Part::Throughput) {
             throughput::measure(&cluster, measure, &mut report).await?;
         }
@@ -80,6 +86,13 @@ async fn measure(measure: &Measure) -> anyhow::Result<()> {
         let mut report = Report::new(measure, &cluster).await?;
         recovery::measure(&mut cluster, measure, &mut report).await?;
         report.publish(&measure.file("recovery"))?;
+        cluster.wipe()?;
+    }
+    if wanted(Part::Orders) {
+        let cluster = Cluster::start(measure)?;
+        let mut report = Report::new(measure, &cluster).await?;
+        orders::measure(&cluster, measure, &mut report).await?;
+        report.publish(&measure.file("orders"))?;
         cluster.wipe()?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The command line.
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, time::Duration};
 
@@ -55,6 +56,12 @@ pub(crate) struct Measure {
     /// Finished sagas that `with_history` has in its tables [default: 1000000, quick: 100000]
     #[arg(long)]
     history: Option<i32>,
+    /// Orders per run of many buyers; a quarter of them where an order's own time is taken [default: 2000, quick: 400]
+    #[arg(long)]
+    orders: Option<usize>,
+    /// The binary that sells tickets [default: `showrunner` beside this one]
+    #[arg(long, value_name = "FILE")]
+    showrunner: Option<PathBuf>,
     /// A first impression, within a minute per part
     #[arg(long)]
     pub(crate) quick: bool,
@@ -80,6 +87,8 @@ pub(crate) enum Part {
     History,
     /// How soon sagas move again
     Recovery,
+    /// What the durable path adds to a gateway's own time, and orders per second
+    Orders,
 }
 
 impl Measure {
@@ -108,9 +117,24 @@ impl Measure {
         self.or(self.history, 1_000_000, 100_000)
     }
 
+    pub(crate) fn orders(&self) -> usize {
+        self.or(self.orders, 2_000, 400)
+    }
+
+    /// The binary whose processes are measured.
+    pub(crate) fn showrunner(&self) -> anyhow::Result<PathBuf> {
+        match &self.showrunner {
+            Some(given) => Ok(given.clone()),
+            None => Ok(std::env::current_exe().context("finding our own binary")?.with_file_name("showrunner")),
+        }
+    }
+
     /// Where the result `name` goes. What is less than everything does not take the place of everything.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        let part = self.only.filter(|part| *part != Part::Recovery).and_then(|part| part.to_possible_value());
+        let part = self
+            .only
+            .filter(|part| !matches!(part, Part::Recovery | Part::Orders))
+            .and_then(|part| part.to_possible_value());
         let quick = if self.quick { "-quick" } else { "" };
         match part {
             Some(part) => self.out.join(format!("{name}-{}{quick}.json", part.get_name())),

@@ -35,10 +35,7 @@ impl Report {
             "cpus": std::thread::available_parallelism()?.get(),
             "cpu_model": model,
             "file_system": file_system(&measure.out.join("postgres/postgres")),
-            "sagas_per_run": measure.sagas(),
             "rounds": measure.rounds(),
-            "seconds_per_reference": measure.seconds(),
-            "workers": crate::site::WORKERS,
             "postgres": settings,
         });
         let Value::Object(on) = on else { anyhow::bail!("an object was written above") };
