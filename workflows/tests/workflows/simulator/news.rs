@@ -26,6 +26,9 @@ use workflows::{
     refunds::{RefundNews, refund_signal},
 };
 
+/// How soon a capture that its charge does not show is taken again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// What is to happen at a gateway's own time, or to be told.
 pub(super) enum Letter {
     /// A charge that was challenged or is worked on is taken.
@@ -129,19 +132,33 @@ impl World {
         }
     }
 
-    /// Until it is taken; a copy of what was taken before says nothing.
+    /// Until it is taken; a copy of what was taken before says nothing. A capture that its charge does not show is taken
+    /// again.
     async fn tell_of_charge(&self, news: &ChargeNews) {
-        while !self.take_news_of_charge(news).await.unwrap_or(false) {
-            sleep(self.luck.time(Duration::from_secs(1))).await;
+        let inbox_key = (news.gateway.to_owned(), news.id.clone());
+        if self.store.committed().business.inbox.contains(&inbox_key) {
+            return;
         }
+        loop {
+            while !self.take_news_of_charge(news).await.unwrap_or(false) {
+                sleep(self.luck.time(Duration::from_secs(1))).await;
+            }
+            sleep(AGAIN_AFTER).await;
+            if !self.is_to_be_taken_again(news) {
+                return;
+            }
+        }
+    }
+
+    fn is_to_be_taken_again(&self, news: &ChargeNews) -> bool {
+        let Some(found) = self.concerned(news) else { return false };
+        let is_killed = self.store.committed().sagas.get(&found.saga).is_some_and(|row| row.state == State::Killed);
+        let is_shown = matches!(found.payment.standing, Standing::Captured(_) | Standing::Refunded);
+        matches!(news.told, Told::Captured { .. }) && !is_shown && !is_killed
     }
 
     /// Its row in the inbox and what it does are one transaction. False when what it is about moves meanwhile.
     async fn take_news_of_charge(&self, news: &ChargeNews) -> Result<bool, ActError> {
-        let inbox_key = (news.gateway.to_owned(), news.id.clone());
-        if self.store.committed().business.inbox.contains(&inbox_key) {
-            return Ok(true);
-        }
         let Some(found) = self.concerned(news) else {
             self.is_wrong(format!("nobody knows what {} tells of: {news:?}", news.gateway));
             return Ok(true);
@@ -162,15 +179,11 @@ impl World {
             if self.concerned(news).as_ref() != Some(&found) {
                 return Ok(false);
             }
-            let state = match heard {
-                Signalled::Finished(run) => Some(run.state),
-                // the saga goes on, and does not look back
-                Signalled::Kept { .. } if matches!(found.payment.standing, Standing::Voided | Standing::Declined) => {
-                    Some(State::Running)
-                }
-                Signalled::Kept { .. } => None,
-            };
-            if let Some(start) = state.and_then(|state| self.too_late(news, &found, state)) {
+            // one that has ended may have heard it before
+            let (Signalled::Kept { run, .. } | Signalled::Finished(run)) = heard;
+            if run.state.is_finished()
+                && let Some(start) = self.too_late(news, &found, run.state)
+            {
                 drop(tx);
                 // by key: once, however often it is told
                 if let Started::Conflict(other) = self.place(start).await {
@@ -179,7 +192,7 @@ impl World {
                 tx = self.store.begin().await?;
             }
         }
-        tx.business().inbox.insert(inbox_key);
+        tx.business().inbox.insert((news.gateway.to_owned(), news.id.clone()));
         self.store.commit(tx).await?;
         self.api.hint();
         Ok(true)
