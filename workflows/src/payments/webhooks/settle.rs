@@ -41,7 +41,7 @@ pub(super) async fn prepare(
         tags: left_behind.tags(),
         starts_at: None,
         priority: 0,
-        parent: None,
+        parent: Some(charge.saga_id),
         by: format!("gateway {}", news.gateway),
     };
     match engine.prepare(SagaId::fresh(), start).await {
