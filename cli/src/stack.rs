@@ -17,7 +17,7 @@ use workflows::{
     gateways::GatewaySettings,
     holds::{self, Holds},
     orders,
-    payments::{Gateways, Webhooks},
+    payments::{self, Gateways, Webhooks},
     projection::BookingProjection,
     redis_link::RedisLink,
     registry::{self, Needs},
@@ -33,6 +33,8 @@ use crate::config::{Breaker, Config, Gateway, Protocol};
 const CONNECTIONS_MAX: u32 = 32;
 /// How long start keys and idempotency keys are kept.
 const KEYS_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// How long webhooks are known for repeats: longer than any gateway sends them again.
+const WEBHOOKS_KEPT: Duration = Duration::from_secs(90 * 86_400);
 /// How many rows one run of a chore takes.
 const ROWS_PER_RUN: i64 = 10_000;
 /// How many holds one run of the sweeper ends.
@@ -138,6 +140,12 @@ impl Stack {
             engine(600, "expire-idempotency-keys", |engine| {
                 Box::pin(async move {
                     orders::expire_keys(engine.pool(), KEYS_KEPT).await?;
+                    Ok(())
+                })
+            }),
+            engine(600, "expire-webhooks", |engine| {
+                Box::pin(async move {
+                    payments::expire_news(engine.pool(), WEBHOOKS_KEPT, ROWS_PER_RUN).await?;
                     Ok(())
                 })
             }),

@@ -113,8 +113,9 @@ pub trait Gateway: Send + Sync {
     /// Asks what became of a refund: by its reference where it is known, else by our own id of it.
     async fn probe_refund(&self, refund: &RefundRequest, reference: Option<&Reference>) -> RefundProbeOutcome;
 
-    /// Checks a webhook's signatures, of its raw body or of what they cover in it, and reads what it says: all of
-    /// it, or nothing.
+    /// Checks a webhook's signatures, of its raw body or of what they cover in it, and reads what it says. It is
+    /// believed whole or not at all; of several pieces of news one that cannot be read is [`WebhookKind::Unreadable`],
+    /// so that it does not keep out the others.
     ///
     /// # Errors
     /// Nothing that it says may be believed.

@@ -26,7 +26,7 @@ pub use probe::ProbeCharge;
 use settle::settle_key;
 pub use settle::{Adopt, Adopted, LeftBehind, SETTLE_DOUBT, Settle, SettledDoubt};
 pub use take_back::{TakeBack, TakenBack};
-pub use webhooks::{CaptureNews, CaptureStatus, NewsError, Webhooks};
+pub use webhooks::{CaptureNews, CaptureStatus, NewsError, Webhooks, expire_news};
 
 use crate::gateways::{Decline, Doubt, NotExecuted, Refusal};
 use orchestrator::action::{Failure, Halt};

@@ -58,7 +58,9 @@ pub(super) fn problem(state: &ApiState, address: IpAddr, error: NewsError) -> Pr
         NewsError::Webhook(error) => wrong_signature(state, address, error.to_string()),
         NewsError::Signal(error) => acts::problem(error),
         NewsError::Start(error) => start::problem(error),
-        NewsError::Moving => Problem::new(&kinds::UNAVAILABLE, "What the news is about moves at this moment."),
+        NewsError::Moving => {
+            Problem::new(&kinds::OVERLOADED, "What the news is about moves at this moment.").retry_after(1)
+        }
         NewsError::Database(error) => error.into(),
     }
 }

@@ -138,3 +138,23 @@ async fn wrong_signatures_are_counted_and_right_ones_are_not() {
         send(&app, path, "stripe-signature", &right, &body).await.expect(200);
     }
 }
+
+#[tokio::test]
+async fn news_of_what_moves_is_to_be_sent_again_soon() {
+    let app = App::new().await;
+    let placed = app.order("anna").await;
+    let (order, saga) = (placed.text("/orderId"), placed.text("/sagaId"));
+    intend_charge(&app, &order, &saga).await;
+    sqlx::raw_sql(
+        "create function booking.move_it() returns trigger language plpgsql as
+         $$ begin update booking.payments set status = 'inDoubt'; return null; end $$;
+         create trigger moves after insert on engine.journal for each row execute function booking.move_it()",
+    )
+    .execute(app.engine.pool())
+    .await
+    .unwrap();
+    let (path, body) = (format!("/orders/{order}/capture"), capture("pi_1", "e1"));
+    let right = sign(body.as_bytes(), &SecretString::from(WEBHOOK_SECRET), now(&app).await);
+    let answer = send(&app, &path, "x-signature", &right, &body).await.expect_problem(503, "overloaded");
+    assert_eq!(answer.headers["retry-after"], "1");
+}

@@ -177,10 +177,10 @@ impl Gateway for Adyen {
         &self,
         _headers: &HeaderMap,
         body: &[u8],
-        _now: DateTime<Utc>,
+        now: DateTime<Utc>,
     ) -> Result<Vec<WebhookEvent>, WebhookError> {
         let items = notifications::verified(body, &self.notification_keys)?;
-        items.iter().map(notification_events::read).collect()
+        Ok(items.iter().map(|item| notification_events::read(item, now)).collect())
     }
 }
 

@@ -80,6 +80,8 @@ pub enum WebhookKind {
     },
     /// Something that we have no use for, by its name.
     Other(String),
+    /// One of several pieces of news that is not what the documentation describes: why it cannot be read.
+    Unreadable(String),
 }
 
 /// Where a refund stands.

@@ -86,7 +86,10 @@ impl Told {
             WebhookKind::PaymentActionRequired { reference, next_action } => {
                 (Self::ActionRequired { next_action: next_action.clone() }, Some(reference))
             }
-            WebhookKind::Refund { .. } | WebhookKind::Dispute { .. } | WebhookKind::Other(_) => return None,
+            WebhookKind::Refund { .. }
+            | WebhookKind::Dispute { .. }
+            | WebhookKind::Other(_)
+            | WebhookKind::Unreadable(_) => return None,
         })
     }
 }

@@ -22,6 +22,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use inbox::Outcome;
+pub use inbox::expire_news;
 use news::{About, News};
 use orchestrator::{Engine, StartError, acts::ActError};
 use reqwest::header::HeaderMap;
@@ -103,7 +104,7 @@ impl Webhooks {
     /// A gateway's own webhook, in its own format and signature.
     ///
     /// # Errors
-    /// See [`NewsError`]; of what it tells some may have been taken then, and will not be taken again.
+    /// See [`NewsError`], the first of several. What could be taken has been then, and is not taken again.
     pub async fn gateway_news(
         &self,
         gateway: &str,
@@ -112,10 +113,12 @@ impl Webhooks {
         now: DateTime<Utc>,
     ) -> Result<(), NewsError> {
         let configured = self.gateways.get(gateway).ok_or_else(|| NewsError::UnknownGateway(gateway.to_owned()))?;
+        let mut taken = Ok(());
         for event in configured.gateway.verify_webhook(headers, body, now)? {
-            self.take(News::of(gateway, event)).await?;
+            // one that cannot be taken keeps out none of those behind it
+            taken = taken.and(self.take(News::of(gateway, event)).await);
         }
-        Ok(())
+        taken
     }
 
     /// The payment's webhook for one order, signed with the gateway's secret.
@@ -162,6 +165,10 @@ impl Webhooks {
                     Some(self.keep(tx, news, outcome).await?)
                 }
                 About::Nothing => Some(self.keep(self.engine.pool().begin().await?, news, Outcome::Ignored).await?),
+                About::Unreadable(_) => {
+                    let tx = self.engine.pool().begin().await?;
+                    Some(self.keep(tx, news, Outcome::Unmatched("unreadable")).await?)
+                }
             };
             if let Some(outcome) = taken {
                 outcome.tell(news);

@@ -248,10 +248,9 @@ impl<'a> Refunding<'a> {
     }
 
     async fn wait(&self, reference: Reference) -> Answer<Halt> {
-        if self.reference.as_ref() != Some(&reference) {
-            let note = RefundNote::Pending { refund_id: self.input.refund_id, reference };
-            self.notebook.note(value_of(&note)?).await?;
-        }
+        // also where it is known: each attempt has said before that it was about to ask
+        let note = RefundNote::Pending { refund_id: self.input.refund_id, reference };
+        self.notebook.note(value_of(&note)?).await?;
         let can_be_asked = self.gateway.capabilities().probes_refunds;
         if self.call.wait_elapsed && !can_be_asked {
             let (gateway, refund_id) = (self.gateway.name(), self.input.refund_id);

@@ -27,5 +27,7 @@ mod news;
 mod orders;
 #[path = "sagas/postbox.rs"]
 mod postbox;
+#[path = "sagas/refund_news.rs"]
+mod refund_news;
 #[path = "sagas/shop.rs"]
 mod shop;

@@ -6,25 +6,25 @@ use super::{amounts, reading, references};
 use crate::gateways::answers::{sentence, unreadable};
 use crate::gateways::outcomes::{CAPTURE_FAILED, Captured, Decline, DeclineCategory, Doubt};
 use crate::gateways::requests::Reference;
-use crate::gateways::webhooks::{RefundState, WebhookError, WebhookEvent, WebhookKind};
+use crate::gateways::webhooks::{RefundState, WebhookEvent, WebhookKind};
 use crate::money::Money;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 
-/// Reads an item whose signature was right.
-pub(super) fn read(item: &Item) -> Result<WebhookEvent, WebhookError> {
+/// Reads an item whose signature was right. Its time is not signed and decides nothing: one that cannot be read is now.
+pub(super) fn read(item: &Item, now: DateTime<Utc>) -> WebhookEvent {
     let (event, success) = (item.event_code.0.as_str(), item.success.0.as_str());
-    let succeeded = success.parse().map_err(|_| unreadable("a notification without success"))?;
-    let occurred_at = DateTime::parse_from_rfc3339(&item.event_date.0).map_err(|_| unreadable("no such time"))?;
-    Ok(WebhookEvent {
+    let occurred_at = DateTime::parse_from_rfc3339(&item.event_date.0).map_or(now, |time| time.to_utc());
+    WebhookEvent {
         id: format!("{}:{event}:{success}", item.psp_reference.0),
-        occurred_at: occurred_at.to_utc(),
+        occurred_at,
         order_id: references::named(&item.merchant_reference.0),
         own_reference: references::own_charge(&item.merchant_reference.0),
-        kind: kind(item, event, succeeded)?,
-    })
+        kind: kind(item, event, success).unwrap_or_else(|doubt| WebhookKind::Unreadable(doubt.detail)),
+    }
 }
 
-fn kind(item: &Item, event: &str, succeeded: bool) -> Result<WebhookKind, Doubt> {
+fn kind(item: &Item, event: &str, success: &str) -> Result<WebhookKind, Doubt> {
+    let succeeded = success.parse().map_err(|_| unreadable("a notification without success"))?;
     Ok(match (event, succeeded) {
         // Payments are captured automatically: the authorisation is the capture.
         ("AUTHORISATION", true) => captured(psp(item)?, money(item)?),

@@ -95,7 +95,7 @@ impl Webhooks {
         news: &News,
         told: &ChargeNews,
     ) -> Result<Option<Concerned>, NewsError> {
-        charges::find(connection, &self.gateways, &news.gateway, &told.names, news.order).await
+        charges::find(connection, &self.gateways, &news.gateway, told, news.order).await
     }
 }
 
@@ -120,7 +120,9 @@ async fn too_late(
     settling: Option<&Prepared>,
 ) -> Result<Option<Outcome>, NewsError> {
     let Told::Captured { amount } = told.told else { return Ok(Some(Outcome::Known)) };
-    let Some(reference) = &told.names.theirs else { return Ok(Some(Outcome::Unmatched(LATE_CAPTURE))) };
+    let Some(reference) = told.names.theirs.as_ref().filter(|_| amount.amount_minor > 0) else {
+        return Ok(Some(Outcome::Unmatched(LATE_CAPTURE)));
+    };
     if state == Some(State::Killed) {
         charges::record_capture(tx, &found.charge, reference, amount).await?;
         return Ok(Some(Outcome::Recorded));

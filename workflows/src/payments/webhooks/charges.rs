@@ -22,7 +22,7 @@ pub(super) struct Names {
     /// Our own name for it, given back.
     pub(super) ours: Option<Reference>,
     /// Whoever signed it vouches for the order: a charge of another one is not meant, and of this one the only open
-    /// one whose name at the gateway is not known yet.
+    /// one whose name at the gateway is not known yet, or when money was taken the only one that has none.
     pub(super) of_order: Option<OrderId>,
 }
 
@@ -68,10 +68,13 @@ impl Names {
     pub(super) fn texts(&self) -> Vec<String> {
         self.theirs.iter().chain(&self.ours).map(|reference| reference.as_str().to_owned()).collect()
     }
+}
 
+impl ChargeNews {
     /// The one that is meant, of charges at one gateway that may be. `own_name` is what the gateway gives back for one.
     fn choose(&self, charges: Vec<ChargeRow>, own_name: impl Fn(&ChargeRow) -> Option<Reference>) -> Option<ChargeRow> {
-        let may_be = |charge: &ChargeRow| self.of_order.is_none_or(|order| charge.order_id == order);
+        let names = &self.names;
+        let may_be = |charge: &ChargeRow| names.of_order.is_none_or(|order| charge.order_id == order);
         let charges: Vec<_> = charges.into_iter().filter(may_be).collect();
         let by = |name: &Option<Reference>| {
             name.as_ref().and_then(|name| {
@@ -80,18 +83,22 @@ impl Names {
                     .find(|charge| charge.reference.as_ref() == Some(name) || own_name(charge).as_ref() == Some(name))
             })
         };
-        if let Some(named) = by(&self.theirs).or_else(|| by(&self.ours)) {
+        if let Some(named) = by(&names.theirs).or_else(|| by(&names.ours)) {
             return Some(named.clone());
         }
-        let is_unnamed = |charge: &&ChargeRow| {
-            charge.is_open() && (charge.reference.is_none() || charge.reference == own_name(charge))
-        };
-        let mut unnamed = charges.iter().filter(is_unnamed);
-        match (self.of_order, unnamed.next(), unnamed.next()) {
-            (Some(_), Some(only), None) => Some(only.clone()),
-            _ => None,
-        }
+        names.of_order?;
+        let is_unnamed = |charge: &&ChargeRow| charge.reference.is_none() || charge.reference == own_name(charge);
+        let unnamed = || charges.iter().filter(is_unnamed);
+        let open = only(unnamed().filter(|charge| charge.is_open()));
+        // money may be taken by a charge that was given up
+        let is_capture = matches!(self.told, Told::Captured { .. });
+        open.or_else(|| only(unnamed().filter(|charge| is_capture && !charge.is_captured()))).cloned()
     }
+}
+
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    let first = items.next();
+    first.filter(|_| items.next().is_none())
 }
 
 /// The charge with the saga that is to know of it.
@@ -116,14 +123,14 @@ pub(super) async fn find(
     connection: &mut PgConnection,
     gateways: &Gateways,
     gateway: &str,
-    names: &Names,
+    told: &ChargeNews,
     order: Option<OrderId>,
 ) -> Result<Option<Concerned>, NewsError> {
-    let charges = candidates(connection, gateway, names, order).await?;
+    let charges = candidates(connection, gateway, &told.names, order).await?;
     let speaks = gateways.get(gateway).map(|configured| configured.gateway.as_ref());
     let own_name =
         |charge: &ChargeRow| speaks.and_then(|one: &dyn Gateway| one.own_reference(charge.order_id, &charge.key));
-    let Some(charge) = names.choose(charges, own_name) else { return Ok(None) };
+    let Some(charge) = told.choose(charges, own_name) else { return Ok(None) };
     let saga_id = looked_after_by(connection, gateway, &charge).await?.unwrap_or(charge.saga_id);
     let own_name = own_name(&charge);
     Ok(Some(Concerned { charge, saga_id, own_name }))
@@ -154,7 +161,8 @@ async fn candidates(
     order: Option<OrderId>,
 ) -> Result<Vec<ChargeRow>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select payment_id, order_id, saga_id, key, reference, status, currency,
+        r#"-- by indexes alone
+           select payment_id, order_id, saga_id, key, reference, status, currency,
                   case when captured_minor > 0 then captured_minor else amount_minor end as "amount_minor!"
            from booking.payments
            where gateway = $1 and (reference = any($2) or order_id = $3)
@@ -252,8 +260,12 @@ mod tests {
         Some(reference(&format!("own-{}", charge.key)))
     }
 
+    fn told(names: &Names, told: Told) -> ChargeNews {
+        ChargeNews { names: names.clone(), told }
+    }
+
     fn chosen(names: &Names, charges: &[ChargeRow]) -> Option<u128> {
-        names.choose(charges.to_vec(), own_name).map(|charge| charge.payment_id.0.as_u128())
+        told(names, Told::Processing).choose(charges.to_vec(), own_name).map(|charge| charge.payment_id.0.as_u128())
     }
 
     #[test]
@@ -286,6 +298,15 @@ mod tests {
         assert_eq!(chosen(&of(7, "psp-2"), &[charge(2, Some("psp-1"), "pending")]), None, "it has another name");
         assert_eq!(chosen(&of(7, "psp-2"), &[charge(2, None, "pending"), charge(3, None, "pending")]), None);
         assert_eq!(chosen(&of(7, "psp-2"), &[charge(2, None, "declined")]), None, "it has ended");
+        let captured = |charges: &[ChargeRow]| {
+            let told = told(&of(7, "psp-2"), Told::Captured { amount: eur(100) });
+            told.choose(charges.to_vec(), own_name).map(|charge| charge.payment_id.0.as_u128())
+        };
+        let dead = charge(2, None, "voided");
+        assert_eq!(captured(&[ended.clone(), dead.clone()]), Some(2), "and has taken money all the same");
+        assert_eq!(captured(&[dead.clone(), charge(3, None, "pending")]), Some(3), "the open one first");
+        assert_eq!(captured(&[dead, charge(3, None, "declined")]), None);
+        assert_eq!(captured(&[charge(2, Some("own-key-2"), "captured")]), None);
         assert_eq!(chosen(&of(8, "psp-1"), &[ended]), None, "it is another order's");
     }
 }

@@ -8,6 +8,9 @@ use super::{
 use crate::{gateways::Reference, money::Money};
 use sqlx::PgConnection;
 
+/// How disputes end, in the words of any gateway.
+const ENDS: [&str; 4] = ["won", "lost", "PREARBITRATION_WON", "PREARBITRATION_LOST"];
+
 /// What a webhook says of a dispute.
 #[derive(Debug, Clone)]
 pub(super) struct DisputeNews {
@@ -33,7 +36,9 @@ pub(super) async fn record(tx: &mut PgConnection, news: &News, dispute: &Dispute
                        occurred_at = excluded.occurred_at, updated_at = now(),
                        payment_id = coalesce(disputes.payment_id, excluded.payment_id),
                        order_id = coalesce(disputes.order_id, excluded.order_id)
+                   -- times are in seconds: of one second the end of it stays, else what came last
                    where disputes.occurred_at < excluded.occurred_at
+                      or (disputes.occurred_at = excluded.occurred_at and disputes.status <> all($10))
                returning xmax = 0 as is_new
            )
            select (select is_new from told) as is_new, exists (select from charge) as "is_ours!""#,
@@ -45,7 +50,8 @@ pub(super) async fn record(tx: &mut PgConnection, news: &News, dispute: &Dispute
         dispute.amount.amount_minor,
         dispute.amount.currency.code(),
         dispute.status,
-        news.occurred_at
+        news.occurred_at,
+        &ENDS.map(str::to_owned)
     )
     .fetch_one(tx)
     .await?;

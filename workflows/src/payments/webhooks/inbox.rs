@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use orchestrator::ids::Uuid;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
+use std::time::Duration;
 
 /// The charge that a webhook is about is not known here, or not yet.
 pub(super) const UNKNOWN_CHARGE: &str = "unknown-charge";
@@ -143,7 +144,8 @@ pub(super) async fn write(tx: &mut PgConnection, news: &News, outcome: &Outcome)
 pub(super) async fn has_told(pool: &PgPool, gateway: &str, found: &Concerned) -> Result<bool, sqlx::Error> {
     let (theirs, ours) = (found.charge.reference.as_ref(), found.own_name.as_ref());
     sqlx::query_scalar!(
-        r#"select exists (
+        r#"-- by indexes alone
+           select exists (
                select from booking.webhook_inbox
                where gateway = $1 and kind = $2 and reference = $3 and detail ->> 'ownReference' = $4
                  and received_at >= (select created_at from booking.payments where payment_id = $5)
@@ -214,13 +216,14 @@ pub(super) struct Kept {
 /// gets them before the next time. That of a charge which stays unknown is given up after a month.
 pub(super) async fn due_again(pool: &PgPool, limit: i64) -> Result<Vec<Kept>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"with due as (
+        r#"-- by indexes alone
+           with due as (
                select i.gateway, i.webhook_id, exists (
                    select from booking.payments p
                    where p.gateway = i.gateway and p.reference = i.reference and p.status in ('captured', 'refunded')
                ) as is_shown
                from booking.webhook_inbox i
-               where i.kind = $2 and i.outcome in ('told', 'unmatched') and i.look_again_at <= now()
+               where i.kind = 'paymentCaptured' and i.outcome in ('told', 'unmatched') and i.look_again_at <= now()
                order by i.look_again_at
                limit $1
                for update of i skip locked
@@ -235,8 +238,7 @@ pub(super) async fn due_again(pool: &PgPool, limit: i64) -> Result<Vec<Kept>, sq
            returning i.gateway, i.webhook_id, i.reference, i.order_id, i.detail,
                      coalesce(i.occurred_at, i.received_at) as "occurred_at!", i.outcome as "outcome!", i.reason,
                      due.is_shown as "is_shown!""#,
-        limit,
-        CAPTURED
+        limit
     )
     .fetch_all(pool)
     .await?;
@@ -251,4 +253,23 @@ pub(super) async fn due_again(pool: &PgPool, limit: i64) -> Result<Vec<Kept>, sq
         before: Before { outcome: row.outcome, reason: row.reason },
     });
     Ok(kept.collect())
+}
+
+/// Forgets news that were received longer than `age` ago, at most `limit`; what is unmatched waits for a person.
+///
+/// # Errors
+/// The database's.
+pub async fn expire_news(pool: &PgPool, age: Duration, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "-- by indexes alone
+         delete from booking.webhook_inbox where (gateway, webhook_id) in (
+             select gateway, webhook_id from booking.webhook_inbox
+             where received_at < now() - make_interval(secs => $1) and outcome is distinct from 'unmatched'
+             order by received_at limit $2)",
+        age.as_secs_f64(),
+        limit
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
 }

@@ -52,6 +52,8 @@ pub(super) enum About {
     Refund(RefundTold),
     Dispute(DisputeNews),
     Nothing,
+    /// Nobody knows: why it cannot be read.
+    Unreadable(String),
 }
 
 impl News {
@@ -79,6 +81,7 @@ impl News {
                 amount: *amount,
                 status: status.clone(),
             }),
+            WebhookKind::Unreadable(why) => About::Unreadable(why.clone()),
             kind => Told::of(kind)
                 .map_or(About::Nothing, |(told, theirs)| About::Charge(ChargeNews { names: names(theirs), told })),
         };
@@ -137,7 +140,7 @@ impl News {
             About::Charge(charge) => charge.names.theirs.as_ref().or(charge.names.ours.as_ref()),
             About::Refund(refund) => Some(&refund.reference),
             About::Dispute(dispute) => Some(&dispute.reference),
-            About::Nothing => None,
+            About::Nothing | About::Unreadable(_) => None,
         }
     }
 
@@ -160,6 +163,7 @@ impl News {
                 "payment": dispute.names.theirs, "amount": dispute.amount, "status": dispute.status,
             }),
             About::Nothing => json!({}),
+            About::Unreadable(why) => json!({ "why": why }),
         }
     }
 }
@@ -175,5 +179,6 @@ fn kind_of(kind: &WebhookKind) -> &'static str {
         WebhookKind::Refund { .. } => "refund",
         WebhookKind::Dispute { .. } => "dispute",
         WebhookKind::Other(_) => "other",
+        WebhookKind::Unreadable(_) => "unreadable",
     }
 }

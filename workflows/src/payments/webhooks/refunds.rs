@@ -70,7 +70,12 @@ impl Webhooks {
         let signal = self.prepare(news, refund.saga_id, refund_signal(refund.refund_id), &payload).await?;
         let mut tx = self.engine.pool().begin().await?;
         let failed = payload.state == RefundEnd::Failed;
-        let outcome = match tell(&self.engine, &mut tx, signal.as_ref()).await? {
+        let heard = tell(&self.engine, &mut tx, signal.as_ref()).await?;
+        // from here on the saga does not move: was it seen as it is?
+        if find(&mut tx, &news.gateway, told).await?.as_ref() != Some(&refund) {
+            return Ok(None);
+        }
+        let outcome = match heard {
             Heard::Told(run) if failed && has_succeeded(&run, refund.refund_id) => {
                 Outcome::Unmatched("refund-failed-after-success")
             }
@@ -100,15 +105,23 @@ async fn find(
     told: &RefundTold,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select refund_id, saga_id, generation, state, rank as "rank!" from (
-               select r.refund_id, r.saga_id, r.generation, r.state, case
-                   when r.refund_id = $2 then 1
-                   when r.reference = $3 then 2
-                   when $2::uuid is null and r.reference is null and r.state in ('submitted', 'inDoubt') then 3
-               end as rank
-               from booking.refunds r join booking.payments p on p.payment_id = r.payment_id
-               where p.gateway = $1 and (r.refund_id = $2 or r.reference = $3 or p.reference = any($4))
-           ) found where rank is not null order by rank, refund_id limit 2"#,
+        r#"-- by indexes alone
+           select found.refund_id as "refund_id!", found.saga_id as "saga_id!", found.generation as "generation!",
+                  found.state as "state!", found.rank as "rank!"
+           from (
+               select refund_id, payment_id, saga_id, generation, state, 1 as rank
+               from booking.refunds where refund_id = $2
+               union all
+               select refund_id, payment_id, saga_id, generation, state, 2
+               from booking.refunds where reference = $3
+               union all
+               select r.refund_id, r.payment_id, r.saga_id, r.generation, r.state, 3
+               from booking.payments charge join booking.refunds r on r.payment_id = charge.payment_id
+               where $2::uuid is null and charge.reference = any($4) and r.reference is null
+                 and r.state in ('submitted', 'inDoubt')
+           ) found
+           join booking.payments p on p.payment_id = found.payment_id and p.gateway = $1
+           order by found.rank, found.refund_id limit 2"#,
         gateway,
         told.refund_id.map(|refund| refund.0),
         told.reference.as_str(),

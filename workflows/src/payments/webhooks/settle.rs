@@ -13,7 +13,7 @@ pub(super) fn key_after(first: &str, ended: SagaId) -> String {
     format!("{first}:{ended}")
 }
 
-/// The saga that looks after the charge, ready to be started; nothing where this installation has no definition of it.
+/// The saga that looks after the charge, ready to be started; nothing where it cannot be started here.
 pub(super) async fn prepare(
     engine: &Engine,
     news: &News,
@@ -46,7 +46,14 @@ pub(super) async fn prepare(
     };
     match engine.prepare(SagaId::fresh(), start).await {
         Ok(prepared) => Ok(Some(prepared)),
-        Err(StartError::UnknownDefinition { .. }) => Ok(None),
-        Err(error) => Err(NewsError::Start(error)),
+        Err(error @ StartError::Database(_)) => Err(NewsError::Start(error)),
+        // kept for a person: the gateway telling it again would change nothing
+        Err(error) => {
+            tracing::warn!(
+                gateway.name = news.gateway, webhook.id = news.id, error = %error,
+                "What {} has taken late cannot be given back by {SETTLE_DOUBT}: {error}", news.gateway
+            );
+            Ok(None)
+        }
     }
 }

@@ -86,6 +86,13 @@ impl Shop {
         }
     }
 
+    /// What the primary's own books say of refunds.
+    pub(super) async fn refunds_at_primary(&self) -> Vec<Value> {
+        let url = format!("{}/_sandbox/books", self.sandboxes[0].running.url);
+        let books: Value = self.client.get(url).send().await.unwrap().json().await.unwrap();
+        books["refunds"].as_array().unwrap().clone()
+    }
+
     /// A payment at the primary that we know nothing of.
     pub(super) async fn pay_at_adyen(&self, payment: &Value) {
         let url = format!("{}/v71/payments", self.sandboxes[0].running.url);

@@ -8,23 +8,28 @@ use super::{
 };
 use orchestrator::action::Lane;
 use serde_json::{Value, json};
+use std::time::Duration;
 use workflows::{
     orders::{OrderStatus, Placement},
-    payments::NewsError,
+    payments::{NewsError, expire_news},
 };
 
 fn place(step: &str, lane: Lane) -> Place {
     Place { definition: "book-tickets".to_owned(), step: step.to_owned(), lane }
 }
 
+/// An order whose charge is made, and whose answer is not written down, with the letter that tells of it.
+async fn in_flight(shop: &Shop) -> (Placement, Letter, Zombie) {
+    let placed = shop.order(VISA).await;
+    let zombie = shop.run_and_die(placed.saga_id, &place("pay", Lane::Forward), Death::BeforeRecord).await;
+    (placed, shop.letter("AUTHORISATION").await, zombie)
+}
+
 /// An order at Adyen whose charge was given up although it has taken money, and whose saga is about to end; with the
 /// letter that tells of the money, and the workers that were thought dead.
 async fn given_up() -> (Shop, Placement, Letter, [Zombie; 2]) {
     let shop = Shop::at_adyen().await;
-    let placed = shop.order(VISA).await;
-    // the call is made, and its answer is not written down; what is told of it is late
-    let zombie = shop.run_and_die(placed.saga_id, &place("pay", Lane::Forward), Death::BeforeRecord).await;
-    let late = shop.letter("AUTHORISATION").await;
+    let (placed, late, zombie) = in_flight(&shop).await;
     cancelled(&shop, placed.order_id).await;
     let release = place("hold", Lane::Compensation);
     let end = shop.run_and_die(placed.saga_id, &release, Death::Before);
@@ -35,6 +40,27 @@ async fn given_up() -> (Shop, Placement, Letter, [Zombie; 2]) {
     let (sleeper, ()) = tokio::join!(end, refusal);
     assert_eq!(shop.see(placed.order_id).await.payments[0].status, "voided");
     (shop, placed, late, [zombie, sleeper])
+}
+
+impl Shop {
+    /// From now on whoever tells a saga something finds that what it is about has just moved.
+    pub(super) async fn move_whenever_told(&self, how: &str) {
+        let function = format!(
+            "create function booking.move_it() returns trigger language plpgsql as
+             $$ begin update {how}; return null; end $$"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(function)).execute(&self.pool).await.unwrap();
+        sqlx::raw_sql(
+            "create trigger moves after insert on engine.journal for each row execute function booking.move_it()",
+        )
+        .execute(&self.pool)
+        .await
+        .unwrap();
+    }
+
+    pub(super) async fn stand_still(&self) {
+        sqlx::raw_sql("drop trigger moves on engine.journal").execute(&self.pool).await.unwrap();
+    }
 }
 
 /// The one item of a letter of Adyen's.
@@ -160,18 +186,11 @@ async fn what_contradicts_a_capture_is_for_a_person_while_its_saga_lives_as_well
 async fn news_of_what_never_stands_still_is_refused_and_taken_when_it_does() {
     let shop = Shop::open().await;
     let (placed, reference) = processing(&shop).await;
-    let run = async |statement: &'static str| {
-        sqlx::query(statement).execute(&shop.pool).await.unwrap();
-    };
-    // whoever tells the saga finds that the charge has just moved
-    run("create function booking.move_all() returns trigger language plpgsql as
-         $$ begin update booking.payments set status = 'inDoubt'; return null; end $$")
-    .await;
-    run("create trigger moves after insert on engine.journal for each row execute function booking.move_all()").await;
+    shop.move_whenever_told("booking.payments set status = 'inDoubt'").await;
     let told = try_capture(&shop, placed.order_id, &reference, PRICE, "e1").await;
     assert!(matches!(told, Err(NewsError::Moving)), "{told:?}");
     assert_eq!((shop.inbox().await.len(), shop.signals(placed.saga_id).await), (0, 0));
-    run("drop trigger moves on engine.journal").await;
+    shop.stand_still().await;
     capture(&shop, placed.order_id, &reference, PRICE, "e1").await;
     assert_eq!(shop.inbox().await, ["paymentCaptured told"]);
 }
@@ -202,4 +221,70 @@ async fn what_was_taken_a_second_time_under_our_name_is_given_back() {
     let statuses: Vec<_> = order.payments.iter().map(|payment| payment.status.as_str()).collect();
     assert_eq!(statuses, ["captured", "refunded"]);
     shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_item_that_cannot_be_taken_keeps_out_none_behind_it() {
+    let shop = Shop::at_adyen().await;
+    shop.confirmed().await;
+    let known = item(&shop.letter("AUTHORISATION").await);
+    let with = |event: &str, change: &dyn Fn(&mut Value)| {
+        let mut other = known.clone();
+        other["eventCode"] = json!(event);
+        change(&mut other);
+        other
+    };
+    let unreadable = with("AUTHORISATION", &|item| {
+        item["pspReference"] = json!("8836");
+        item["amount"]["currency"] = json!("ZZZ");
+    });
+    shop.receive(&notification([unreadable, known.clone()])).await.unwrap();
+    assert_eq!(shop.inbox().await, ["unreadable unmatched unreadable", "paymentCaptured known"]);
+
+    let (moving, late, _) = in_flight(&shop).await;
+    shop.move_whenever_told("booking.payments set status = 'inDoubt' where status = 'pending'").await;
+    let behind = with("REPORT_AVAILABLE", &|_| {});
+    let told = shop.receive(&notification([item(&late), behind])).await;
+    assert!(matches!(told, Err(NewsError::Moving)), "{told:?}");
+    assert_eq!(shop.inbox().await[2..], ["other ignored"]);
+    shop.stand_still().await;
+    shop.receive(&late).await.unwrap();
+    assert_eq!(shop.inbox().await[3..], ["paymentCaptured told"]);
+    assert_eq!(shop.signals(moving.saga_id).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_capture_of_nothing_is_kept() {
+    let (shop, placed, late, _) = given_up().await;
+    shop.run_until(placed.saga_id, "compensated").await;
+    let mut nothing = item(&late);
+    nothing["amount"]["value"] = json!(0);
+    shop.receive(&notification([nothing])).await.unwrap();
+    assert_eq!(shop.inbox().await.last().unwrap(), "paymentCaptured unmatched late-capture");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_vouches_for_the_order_may_mean_the_charge_that_was_given_up() {
+    let (shop, placed, late, _) = given_up().await;
+    shop.run_until(placed.saga_id, "compensated").await;
+    let psp = item(&late)["pspReference"].as_str().unwrap().to_owned();
+    capture(&shop, placed.order_id, &psp, PRICE, "e1").await;
+    assert_eq!(shop.inbox().await.last().unwrap(), "paymentCaptured settling");
+    assert_eq!(shop.run_all("settle-doubt").await, ["completed"]);
+    shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_news_is_forgotten_but_for_what_waits_for_a_person() {
+    let shop = Shop::open().await;
+    stripe_event(&shop, "e1", "payment_intent.succeeded", 1, succeeded("pi_nobody", 100)).await;
+    stripe_event(&shop, "e2", "invoice.paid", 1, json!({})).await;
+    let month = Duration::from_secs(30 * 86_400);
+    assert_eq!(expire_news(&shop.pool, month, 10).await.unwrap(), 0);
+    sqlx::query("update booking.webhook_inbox set received_at = now() - interval '31 days'")
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    assert_eq!(expire_news(&shop.pool, month, 10).await.unwrap(), 1);
+    assert_eq!(shop.inbox().await, ["paymentCaptured unmatched unknown-charge"]);
 }
