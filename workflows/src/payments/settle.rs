@@ -15,7 +15,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use orchestrator::{
-    action::{Answer, Call, Child, ExternalAction, Halt, LocalAction, Notebook, Signal, Wait},
+    action::{Answer, Call, Child, ExternalAction, Halt, LocalAction, Notebook, Wait},
     ids::Uuid,
 };
 use schemars::JsonSchema;
@@ -167,12 +167,8 @@ impl ExternalAction for Settle {
         let Some(taken) = unwanted.end().await? else {
             return Ok(SettledDoubt { taken: None, refund_id: None });
         };
-        let refund = input.refund(call);
-        if let Some(ended) = call.signal.as_ref().filter(|signal| signal.name == Wait::child_signal(&refund.key)) {
-            ended_well(ended, &refund.key)?;
-            return Ok(SettledDoubt { taken: Some(taken.amount), refund_id: Some(input.refund_id()) });
-        }
-        Err(Halt::Wait(Wait { child: Some(refund), reason: "the refund".to_owned(), ..Wait::default() }))
+        wait_for(call, input.refund(call), "the refund")?;
+        Ok(SettledDoubt { taken: Some(taken.amount), refund_id: Some(input.refund_id()) })
     }
 }
 
@@ -186,12 +182,16 @@ fn as_noted(call: &Call, input: &LeftBehind) -> Attempted {
     charge
 }
 
-/// A saga that was waited for has done what it was started for.
-pub(super) fn ended_well(ended: &Signal, key: &str) -> Answer<()> {
+/// Starts a saga that gives money back, and waits until it has done so: for good when its end has just been told.
+pub(super) fn wait_for(call: &Call, child: Child, what: &str) -> Answer<()> {
+    let told = Wait::child_signal(&child.key);
+    let Some(ended) = call.signal.as_ref().filter(|signal| signal.name == told) else {
+        return Err(Halt::Wait(Wait { child: Some(child), reason: what.to_owned(), ..Wait::default() }));
+    };
     match ended.payload.get("state").and_then(Value::as_str) {
         Some("completed") => Ok(()),
         state => {
-            let state = state.unwrap_or("gone");
+            let (key, state) = (child.key, state.unwrap_or("gone"));
             Err(Halt::permanent("refund-not-done", format!("the saga {key} is {state}")))
         }
     }

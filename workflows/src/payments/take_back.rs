@@ -5,7 +5,7 @@ use super::{
     charges::{Attempted, Known, charges},
     charging::amount_mismatch,
     news::told,
-    settle::{LeftBehind, ended_well},
+    settle::{LeftBehind, wait_for},
     unwanted::Unwanted,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     orders::{REFUND_ORDER, whole_refund_id, whole_refund_key},
 };
 use async_trait::async_trait;
-use orchestrator::action::{Answer, Call, Child, ExternalAction, Halt, Notebook, Wait};
+use orchestrator::action::{Answer, Call, Child, ExternalAction, Halt, Notebook};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -94,22 +94,15 @@ impl TakeBack {
 /// Waits for the saga that looks after a charge that was left behind: the buyer has all their money back after that.
 async fn settled(call: &Call, notebook: &dyn Notebook, input: &ChargeInput, charge: &Attempted) -> Answer<()> {
     let saga = LeftBehind::of(input.order_id, charge).saga()?;
-    if let Some(ended) = call.signal.as_ref().filter(|signal| signal.name == Wait::child_signal(&saga.key)) {
-        ended_well(ended, &saga.key)?;
-        let (gateway, key) = (charge.gateway.clone(), charge.key.clone());
-        return PaymentNote::Settled { gateway, key }.write(notebook).await;
-    }
-    let reason = format!("the payment at {} to be settled", charge.gateway);
-    Err(Halt::Wait(Wait { child: Some(saga), reason, ..Wait::default() }))
+    wait_for(call, saga, &format!("the payment at {} to be settled", charge.gateway))?;
+    let (gateway, key) = (charge.gateway.clone(), charge.key.clone());
+    PaymentNote::Settled { gateway, key }.write(notebook).await
 }
 
 /// The saga that gives the money back: started once, and waited for.
 fn refund(call: &Call, input: &ChargeInput) -> Answer<RefundId> {
     let refund_id = whole_refund_id(input.order_id);
     let key = whole_refund_key(input.order_id);
-    if let Some(ended) = call.signal.as_ref().filter(|signal| signal.name == Wait::child_signal(&key)) {
-        return ended_well(ended, &key).map(|()| refund_id);
-    }
     let cause = call.cause.as_ref().map_or("compensated", |cause| cause.code.as_str());
     let child = Child {
         definition: REFUND_ORDER.to_owned(),
@@ -119,5 +112,5 @@ fn refund(call: &Call, input: &ChargeInput) -> Answer<RefundId> {
         }),
         tags: [("order".to_owned(), input.order_id.to_string()), ("refund".to_owned(), refund_id.to_string())].into(),
     };
-    Err(Halt::Wait(Wait { child: Some(child), reason: "the refund".to_owned(), ..Wait::default() }))
+    wait_for(call, child, "the refund").map(|()| refund_id)
 }
