@@ -33,7 +33,7 @@ pub(super) enum Held {
     AnswersTo(String),
 }
 
-/// What becomes of the first charge of an order that comes through here. Who does not get an answer hears nothing,
+/// What becomes of a charge that comes through here. Who does not get an answer hears nothing,
 /// until it gives up or the line is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -70,6 +70,10 @@ struct Standing {
     waiting: BTreeMap<Held, usize>,
     /// By saga; who has met theirs is not here any more.
     fates: BTreeMap<String, Fate>,
+    /// By saga, of all charges.
+    lasting_fates: BTreeMap<String, Fate>,
+    /// How many charges the gateway has carried out, or refused.
+    arrived: usize,
     /// Who hears nothing.
     unanswered: usize,
     is_cut: bool,
@@ -100,6 +104,13 @@ impl Gate {
             }
         });
         Self { url, way, accepting }
+    }
+
+    /// What becomes of all charges of a saga here.
+    pub(super) fn destine_all(&self, saga: &str, fate: Fate) {
+        self.change(|standing| {
+            standing.lasting_fates.insert(saga.to_owned(), fate);
+        });
     }
 
     /// What becomes of a saga's next charge here.
@@ -146,6 +157,11 @@ impl Gate {
     /// How many of the program's charges have come to their end before its eyes.
     pub(super) fn heard(&self) -> usize {
         self.way.standing.borrow().heard
+    }
+
+    /// How many charges have arrived at the gateway.
+    pub(super) fn arrived(&self) -> usize {
+        self.way.standing.borrow().arrived
     }
 
     /// What was to arrive late arrives.
@@ -220,7 +236,10 @@ impl Way {
     fn fate_of(&self, call: &Call) -> Fate {
         let mut fate = Fate::Answered;
         if let (Kind::Charges, Some(saga)) = (call.kind, &call.saga) {
-            self.standing.send_modify(|standing| fate = standing.fates.remove(saga).unwrap_or(Fate::Answered));
+            self.standing.send_modify(|standing| {
+                let lasting = || standing.lasting_fates.get(saga).copied();
+                fate = standing.fates.remove(saga).or_else(lasting).unwrap_or(Fate::Answered);
+            });
         }
         fate
     }
@@ -244,6 +263,9 @@ impl Way {
         server.write_all(&the_last(&call.bytes)).await?;
         let mut answer = Vec::new();
         server.read_to_end(&mut answer).await?;
+        if call.kind == Kind::Charges {
+            self.standing.send_modify(|standing| standing.arrived += 1);
+        }
         Ok(the_last(&answer))
     }
 

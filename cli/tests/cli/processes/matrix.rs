@@ -9,12 +9,10 @@ mod scene;
 use super::{
     gate::{Held, Kind},
     gateways::{ADYEN, Protocol, STRIPE},
-    shop::notes_of,
     until,
 };
 use private_servers::{Fault, Spot};
 use scene::{Actor, Outcome, Scene};
-use serde_json::Value;
 
 async fn dies_before_the_intent(protocol: Protocol) {
     let scene = Scene::set(protocol).await;
@@ -105,32 +103,20 @@ async fn dies_after_the_record(protocol: Protocol) {
     let victim = waiting_for_answers(&scene).await;
     let (questions, charges) = (Held::Requests(scene.question()), Held::Requests(Kind::Charges));
     let declined = Held::AnswersTo(scene.saga_of(Outcome::Declined).to_owned());
-    victim.primary().hold(questions.clone());
-    victim.backup().hold(charges.clone());
+    victim.primary().hold(questions);
+    victim.backup().hold(charges);
     victim.primary().hold(declined.clone());
-    for (_, placed) in scene.orders.iter().filter(|(outcome, _)| scene.is_told_by_webhook(*outcome)) {
-        until("the gateway has told", async || is_signalled(&scene.api.saga(&placed.saga).await).then_some(())).await;
-    }
     victim.hears();
-    for (outcome, placed) in scene.orders.iter().filter(|(outcome, _)| scene.is_asked_about(*outcome)) {
-        let expected = scene.noted_after_the_record(*outcome);
-        let has_noted = async || (notes_of(&scene.api.saga(&placed.saga).await, "primary") == expected).then_some(());
-        until(&format!("{outcome:?} has noted {expected:?}"), has_noted).await;
+    for (outcome, _) in scene.orders.iter().filter(|(outcome, _)| *outcome != Outcome::Declined) {
+        scene.is_recorded(*outcome).await;
     }
-    victim.has_waiting_at_least(&questions, scene.count(|outcome| scene.is_asked_about(outcome))).await;
-    until("the next gateway is asked", async || (victim.backup().waiting(&charges) == 1).then_some(())).await;
-    scene.api.saga_is(scene.saga_of(Outcome::Ok), "completed").await;
     // nothing is committed any more once this is sprung
     victim.database().trap(Spot::CommitOf("\"compensating\""), Fault::HoldRequest, 1);
     victim.primary().open(&declined);
     until("it is about to compensate", async || (victim.database().sprung() == 1).then_some(())).await;
-    scene.have_noted(|outcome| scene.noted_after_the_record(outcome)).await;
+    scene.is_recorded(Outcome::Declined).await;
     let successor = scene.lucky_successor().await;
     scene.outlives(victim, successor).await;
-}
-
-fn is_signalled(saga: &Value) -> bool {
-    saga["journal"].as_array().unwrap().iter().any(|entry| entry["kind"] == "signalled")
 }
 
 async fn sleeps_before_the_call(protocol: Protocol) {
@@ -140,6 +126,7 @@ async fn sleeps_before_the_call(protocol: Protocol) {
     victim.worker.stop();
     scene.is_done().await;
     victim.primary().open(&Held::Requests(Kind::Charges));
+    until("its calls arrive", async || (victim.primary().arrived() == scene.orders.len()).then_some(())).await;
     scene.wakes(victim, successor).await;
 }
 

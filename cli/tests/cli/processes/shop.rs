@@ -175,6 +175,11 @@ impl Books {
         self.of(order).map(|charge| charge["asked"].as_u64().unwrap()).sum()
     }
 
+    /// What the gateways have of an order, after what they have given back.
+    pub(super) fn kept(&self, order: &str) -> i64 {
+        self.of(order).map(kept).sum()
+    }
+
     /// How many charges have taken money.
     pub(super) fn captured(&self) -> usize {
         self.0.iter().flatten().filter(|charge| charge["captured"] != 0).count()
@@ -191,7 +196,7 @@ impl Books {
             let id = order["orderId"].as_str().unwrap();
             let is_confirmed = order["status"] == "confirmed";
             let charges: Vec<_> = self.of(id).collect();
-            let kept: Vec<_> = charges.iter().map(|charge| kept(charge)).filter(|kept| *kept != 0).collect();
+            let kept: Vec<_> = charges.iter().copied().map(kept).filter(|kept| *kept != 0).collect();
             let owed = is_confirmed.then(|| order["total"]["amount"].as_i64().unwrap());
             assert_eq!(kept, Vec::from_iter(owed), "{order:#}, {charges:#?}");
             let tickets = order["tickets"].as_array().unwrap().iter().filter(|ticket| ticket["valid"] == true);

@@ -6,16 +6,23 @@ use super::super::{
     program::Program,
     shop::{Placed, notes_of},
     until,
-    world::{LEASE, World},
+    world::World,
 };
 use crate::cli::client::Api;
 use private_servers::Proxy;
 use serde_json::{Value, json};
 
+/// Long enough that a worker that lives does not lose it on a busy machine: its orders would have another story.
+const LEASE: (&str, &str) = ("SHOWRUNNER_WORKER__LEASE_SECS", "5");
 /// Longer than a test waits for anything: the worker gives up when its line is cut.
 const PATIENT_MS: &str = "180000";
 /// The worker gives up by itself. One that gives up too soon, on a slow machine, has another story with the same end.
 const HASTY_MS: &str = "2000";
+
+/// For how long a charge that was left behind may still arrive; what arrives after that is given back as well.
+const LATE_WINDOW_SECS: &str = "5";
+/// The gateway fails more often than any breaker bears, and all orders are to meet it.
+const NO_BREAKER: &str = "1000000";
 
 /// What becomes of a charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +36,13 @@ pub(super) enum Outcome {
     TimedOutAfter,
     DecidedLate,
     ArrivesLate,
+    /// No charge arrives, however often it is tried.
+    Unreachable,
+    /// None arrives before the order is at its end; then all do.
+    UnreachableThenLate,
 }
 
-const OUTCOMES: [Outcome; 7] = [
+const OUTCOMES: [Outcome; 9] = [
     Outcome::Ok,
     Outcome::Declined,
     Outcome::DeclinedHere,
@@ -39,6 +50,8 @@ const OUTCOMES: [Outcome; 7] = [
     Outcome::TimedOutAfter,
     Outcome::DecidedLate,
     Outcome::ArrivesLate,
+    Outcome::Unreachable,
+    Outcome::UnreachableThenLate,
 ];
 
 impl Outcome {
@@ -55,11 +68,16 @@ impl Outcome {
     fn fate(self) -> Fate {
         match self {
             Self::Ok | Self::Declined | Self::DeclinedHere => Fate::Answered,
-            Self::TimedOutBefore => Fate::RequestLost,
+            Self::TimedOutBefore | Self::Unreachable => Fate::RequestLost,
             Self::TimedOutAfter => Fate::AnswerLost,
             Self::DecidedLate => Fate::DecidedLate,
-            Self::ArrivesLate => Fate::ArrivesLate,
+            Self::ArrivesLate | Self::UnreachableThenLate => Fate::ArrivesLate,
         }
+    }
+
+    /// Whether it comes to that whoever asks, and however often.
+    fn lasts(self) -> bool {
+        matches!(self, Self::Unreachable | Self::UnreachableThenLate)
     }
 
     /// Whether the worker is told what became of it.
@@ -102,11 +120,6 @@ impl Actor {
 
     pub(super) fn backup(&self) -> &Gate {
         &self.around.backup
-    }
-
-    /// Waits until at least so many wait at the primary.
-    pub(super) async fn has_waiting_at_least(&self, held: &Held, count: usize) {
-        until(&format!("{count} wait: {held:?}"), async || (self.primary().waiting(held) >= count).then_some(())).await;
     }
 
     /// Waits until so many wait at the primary.
@@ -177,18 +190,21 @@ impl Scene {
         if self.protocol == STRIPE { vec!["intended", "prepared"] } else { vec!["intended"] }
     }
 
-    /// What is written down when it is known what became of that, or that this is not known, and the question is on
-    /// its way.
-    pub(super) fn noted_after_the_record(&self, outcome: Outcome) -> Vec<&'static str> {
-        let mut noted = self.noted_before_the_call();
+    /// Waits until it is written down what became of such a charge, or that this is not known.
+    pub(super) async fn is_recorded(&self, outcome: Outcome) {
+        let mut wanted = self.noted_before_the_call();
         match outcome {
-            Outcome::Ok => {}
-            Outcome::Declined | Outcome::DeclinedHere => noted.push("declined"),
-            _ if self.is_told_by_webhook(outcome) => noted.push("doubted"),
-            _ if self.protocol == STRIPE => noted.push("doubted"),
-            _ => noted.extend(["doubted", "intended"]),
+            Outcome::Ok => {
+                self.api.saga_is(self.saga_of(outcome), "completed").await;
+            }
+            Outcome::Declined | Outcome::DeclinedHere => wanted.push("declined"),
+            _ => wanted.push("doubted"),
         }
-        noted
+        until(&format!("{wanted:?} of {outcome:?}"), async || {
+            let saga = self.api.saga(self.saga_of(outcome)).await;
+            notes_of(&saga, "primary").starts_with(&wanted).then_some(())
+        })
+        .await;
     }
 
     pub(super) async fn around(&self) -> Surroundings {
@@ -204,6 +220,8 @@ impl Scene {
             ("DATABASE_URL", &around.database.url()),
             ("SHOWRUNNER_GATEWAYS__PRIMARY__BASE_URL", &around.primary.url),
             ("SHOWRUNNER_GATEWAYS__PRIMARY__TIMEOUT_MS", timeout_ms),
+            ("SHOWRUNNER_GATEWAYS__PRIMARY__LATE_WINDOW_SECS", LATE_WINDOW_SECS),
+            ("SHOWRUNNER_GATEWAYS__PRIMARY__BREAKER__MINIMUM_CALLS", NO_BREAKER),
             ("SHOWRUNNER_GATEWAYS__BACKUP__BASE_URL", &around.backup.url),
         ];
         Actor { worker: self.world.worker(name, &variables).await, around }
@@ -221,9 +239,10 @@ impl Scene {
         self.start("successor", around, HASTY_MS).await
     }
 
-    /// A worker whose gateways are well.
+    /// A worker whose gateways are well, but for those that nobody reaches.
     pub(super) async fn lucky_successor(&self) -> Actor {
         let around = self.around().await;
+        self.destine_lasting(&around.primary);
         self.start("successor", around, HASTY_MS).await
     }
 
@@ -232,26 +251,18 @@ impl Scene {
         for (outcome, placed) in &self.orders {
             gate.destine(&placed.saga, outcome.fate());
         }
+        self.destine_lasting(gate);
     }
 
-    /// Whether the gateway tells by itself what became of a charge before anybody has to ask.
-    pub(super) fn is_told_by_webhook(&self, outcome: Outcome) -> bool {
-        self.protocol == ADYEN && outcome == Outcome::TimedOutAfter
+    fn destine_lasting(&self, gate: &Gate) {
+        for (outcome, placed) in self.orders.iter().filter(|(outcome, _)| outcome.lasts()) {
+            gate.destine_all(&placed.saga, outcome.fate());
+        }
     }
 
-    /// Whether it tells so at a time of its own.
-    fn is_told_at_any_time(&self, outcome: Outcome) -> bool {
-        self.protocol == ADYEN && outcome == Outcome::DecidedLate
-    }
-
-    /// Whether its worker certainly has to ask what became of a charge.
-    pub(super) fn is_asked_about(&self, outcome: Outcome) -> bool {
-        !outcome.is_told() && !self.is_told_by_webhook(outcome) && !self.is_told_at_any_time(outcome)
-    }
-
-    /// What is written down of every order's charges at the primary, but where that is a matter of time.
+    /// What is written down of every order's charges at the primary.
     pub(super) async fn have_noted(&self, expected: impl Fn(Outcome) -> Vec<&'static str>) {
-        for (outcome, placed) in self.orders.iter().filter(|(outcome, _)| !self.is_told_at_any_time(*outcome)) {
+        for (outcome, placed) in &self.orders {
             let saga = self.api.saga(&placed.saga).await;
             assert_eq!(notes_of(&saga, "primary"), expected(*outcome), "{outcome:?}: {saga:#}");
         }
@@ -287,11 +298,15 @@ impl Scene {
         self.ends([victim, successor]).await;
     }
 
-    /// Every order has come to the end that is meant for it; what was late arrives; all is as it has to be.
+    /// Every order has come to the end that is meant for it; what was late arrives, and is given back where nobody
+    /// waits for it any more; all is as it has to be.
     async fn ends(&self, actors: [Actor; 2]) {
+        let mut owed = Vec::new();
         for (outcome, placed) in &self.orders {
             let order = self.api.at_rest(placed).await;
             assert_eq!(order["status"], outcome.end(), "{outcome:?}: {order:#}");
+            let price = order["total"]["amount"].as_i64().unwrap();
+            owed.push((&placed.order, if outcome.end() == "confirmed" { price } else { 0 }));
         }
         for actor in &actors {
             let primary = actor.primary();
@@ -299,6 +314,22 @@ impl Scene {
             primary.let_late_arrive();
             until("what was late has arrived", async || (primary.late_underway() == 0).then_some(())).await;
         }
+        until("what was late is given back", async || {
+            let books = self.world.books().await;
+            owed.iter().all(|(order, owed)| books.kept(order) == *owed).then_some(())
+        })
+        .await;
         self.world.is_sound(&self.api).await;
+        self.was_left_behind().await;
+    }
+
+    /// Where nobody could ask about a charge or end it, its order went on without it, and a saga has looked after it.
+    async fn was_left_behind(&self) {
+        let books = self.world.books().await;
+        let (_, placed) = self.orders.iter().find(|(outcome, _)| *outcome == Outcome::UnreachableThenLate).unwrap();
+        let given_back = books.of(&placed.order).filter(|charge| charge["refunded"] != 0).count();
+        assert_eq!(given_back, usize::from(self.protocol == ADYEN), "of {placed:?}");
+        let settling = "select count(*) from engine.sagas where definition = 'settle-doubt' and state = 'completed'";
+        assert_eq!(self.world.number(settling).await > 0, self.protocol == ADYEN);
     }
 }
