@@ -20,6 +20,7 @@ mod replay;
 mod wire;
 
 mod audit;
+mod batches;
 mod booking;
 mod definitions;
 mod gateways;

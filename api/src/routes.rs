@@ -4,6 +4,7 @@
 use crate::{
     audit,
     auth::Access,
+    batches,
     booking::{cancel, capture, events, orders, place, reservations, reserve, seats, tickets, webhooks},
     definitions, gateways, machines,
     problem::kinds::{self, Kind},
@@ -42,7 +43,7 @@ fn route(access: Access, handler: UtoipaMethodRouter<ApiState>, problems: &'stat
 
 /// Every route there is.
 pub(crate) fn all() -> Vec<Route> {
-    [booking(), sagas(), definitions(), gateways(), machines()].into_iter().flatten().collect()
+    [booking(), sagas(), batches(), definitions(), gateways(), machines()].into_iter().flatten().collect()
 }
 
 fn booking() -> Vec<Route> {
@@ -94,6 +95,18 @@ fn sagas() -> Vec<Route> {
         route(OPERATOR, routes!(acts::kill), ACT),
         route(OPERATOR, routes!(acts::signal), ACT),
         route(VIEWER, routes!(audit::list), &[&kinds::INVALID_CURSOR]),
+    ]
+}
+
+fn batches() -> Vec<Route> {
+    const CHANGE: &[&Kind] = &[&kinds::NOT_FOUND, &kinds::NOT_ALLOWED];
+    vec![
+        route(OPERATOR, routes!(batches::create), CHANGE),
+        route(VIEWER, routes!(batches::list), &[&kinds::INVALID_CURSOR]),
+        route(VIEWER, routes!(batches::show), &[&kinds::NOT_FOUND, &kinds::INVALID_CURSOR]),
+        route(OPERATOR, routes!(batches::pause), CHANGE),
+        route(OPERATOR, routes!(batches::resume), CHANGE),
+        route(OPERATOR, routes!(batches::abort), CHANGE),
     ]
 }
 

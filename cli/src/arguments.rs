@@ -9,8 +9,8 @@ use secrecy::SecretString;
 use crate::{
     client::Client,
     commands::{
-        definition::DefinitionCommand, demo::DemoArguments, dev::DevArguments, gateway::GatewayCommand,
-        saga::SagaCommand, sandbox::SandboxArguments, token::TokenCommand,
+        batch::BatchCommand, definition::DefinitionCommand, demo::DemoArguments, dev::DevArguments,
+        gateway::GatewayCommand, saga::SagaCommand, sandbox::SandboxArguments, token::TokenCommand,
     },
     logging,
 };
@@ -62,6 +62,9 @@ pub(crate) enum Command {
     /// Look into sagas and repair them
     #[command(subcommand)]
     Saga(SagaCommand),
+    /// Act on many sagas at once
+    #[command(subcommand)]
+    Batch(BatchCommand),
     /// Look at saga definitions and change them
     #[command(subcommand)]
     Definition(DefinitionCommand),

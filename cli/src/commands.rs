@@ -1,6 +1,7 @@
 //! A file per command.
 
 pub(crate) mod api;
+pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod definition;
@@ -34,6 +35,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Token(asked) => token::run(&configured(file)?, asked).await,
         Command::Config(asked) => config::run(file, &asked),
         Command::Saga(asked) => saga::run(asked).await,
+        Command::Batch(asked) => batch::run(asked).await,
         Command::Definition(asked) => definition::run(asked).await,
         Command::Gateway(asked) => gateway::run(asked).await,
     }

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use tokio_util::task::AbortOnDropHandle;
 use workers::{Chore, Chores, WorkerSettings};
 use workflows::{
+    batches,
     breakers::BreakerSettings,
     delivery::Deliver,
     gateways::GatewaySettings,
@@ -35,6 +36,8 @@ const CONNECTIONS_MAX: u32 = 32;
 const KEYS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How long webhooks are known for repeats: longer than any gateway sends them again.
 const WEBHOOKS_KEPT: Duration = Duration::from_secs(90 * 86_400);
+/// How long plans that were not begun are kept.
+const PLANS_KEPT: Duration = Duration::from_secs(86_400);
 /// How many rows one run of a chore takes.
 const ROWS_PER_RUN: i64 = 10_000;
 /// How many holds one run of the sweeper ends.
@@ -146,6 +149,13 @@ impl Stack {
             engine(600, "expire-webhooks", |engine| {
                 Box::pin(async move {
                     payments::expire_news(engine.pool(), WEBHOOKS_KEPT, ROWS_PER_RUN).await?;
+                    Ok(())
+                })
+            }),
+            engine(1, "carry-out-batches", |engine| Box::pin(async move { Ok(batches::carry_out(&engine).await?) })),
+            engine(3_600, "expire-plans", |engine| {
+                Box::pin(async move {
+                    batches::expire_plans(engine.pool(), PLANS_KEPT).await?;
                     Ok(())
                 })
             }),

@@ -2,9 +2,11 @@
 //! an append-only record; each names the `seq` that the person saw, and is refused when the saga has moved since.
 
 mod allowed;
+mod foreseen;
 mod record;
 
 pub use allowed::{ActOption, Effects, Undo, options};
+pub use foreseen::Foreseen;
 pub use record::{DoneAct, RecordFilter, RecordedAct, record_in_tx};
 
 use crate::{

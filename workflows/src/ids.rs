@@ -27,3 +27,7 @@ prefixed_id!(
     /// The right to one seat.
     TicketId, "tkt"
 );
+prefixed_id!(
+    /// One act on many sagas.
+    BatchId, "bat"
+);

@@ -3,6 +3,7 @@
 //!
 //! Read in this order: what is sold ([`events`], [`seats`], [`holds`]), what a buyer asks for ([`orders`]), how it is
 //! paid ([`payments`], [`gateways`], [`breakers`], [`refunds`]), and what the buyer gets ([`tickets`]).
+//! What people do to many sagas at once is in [`batches`].
 
 pub mod events;
 
@@ -21,6 +22,8 @@ pub mod breakers;
 pub mod refunds;
 
 pub mod tickets;
+
+pub mod batches;
 
 pub mod access;
 pub mod card_number;

@@ -128,19 +128,27 @@ pub(crate) async fn list(
     }))
 }
 
+/// What is asked of a list of sagas.
 #[derive(Debug)]
-struct Asked {
-    filter: Filter,
+pub(crate) struct Asked {
+    pub(crate) filter: Filter,
     /// What is searched for.
-    text: Option<String>,
+    pub(crate) text: Option<String>,
     after: Option<SagaId>,
     limit: u16,
 }
 
 impl Asked {
     fn read(uri: &Uri, redacted: bool) -> Result<Self, Problem> {
-        let (tags, others): (Vec<_>, Vec<_>) =
-            query::pairs(uri)?.into_iter().partition(|(name, _)| name.starts_with(TAG_PREFIX));
+        Self::of(query::pairs(uri)?, redacted)
+    }
+
+    /// From a query's parameters.
+    ///
+    /// # Errors
+    /// 400 for what is not understood; 403 for what is kept from the caller.
+    pub(crate) fn of(pairs: Vec<(String, String)>, redacted: bool) -> Result<Self, Problem> {
+        let (tags, others): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name.starts_with(TAG_PREFIX));
         let query: SagasQuery = query::read(&others)?;
         let tag = |(name, value): (String, String)| (name.trim_start_matches(TAG_PREFIX).to_owned(), value);
         let tags: BTreeMap<_, _> = tags.into_iter().map(tag).collect();

@@ -60,9 +60,9 @@ pub(crate) struct StartArguments {
     remote: Remote,
 }
 
-/// Of `saga list`.
+/// Which sagas.
 #[derive(Debug, Args)]
-pub(crate) struct ListArguments {
+pub(crate) struct Matching {
     /// Of this definition
     #[arg(long)]
     definition: Option<String>,
@@ -84,6 +84,29 @@ pub(crate) struct ListArguments {
     /// An order, a payment reference, a seat, a saga
     #[arg(long)]
     q: Option<String>,
+}
+
+impl Matching {
+    /// As the API calls them: a name and a value for each that was given.
+    pub(super) fn pairs(self) -> Vec<(String, String)> {
+        let filters = [
+            ("definition", self.definition),
+            ("state", self.state),
+            ("step", self.step),
+            ("from", self.from),
+            ("to", self.to),
+            ("q", self.q),
+        ];
+        let tags = self.tags.into_iter().map(|(name, value)| (format!("tag.{name}"), value));
+        filters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).chain(tags).collect()
+    }
+}
+
+/// Of `saga list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    matching: Matching,
     /// How many at most
     #[arg(long, default_value_t = 50)]
     limit: u32,
@@ -191,21 +214,12 @@ async fn list(asked: ListArguments) -> anyhow::Result<()> {
         ("STEP", "/step"),
         ("CREATED", "/createdAt"),
     ];
-    let filters = [
-        ("definition", asked.definition),
-        ("state", asked.state),
-        ("step", asked.step),
-        ("from", asked.from),
-        ("to", asked.to),
-        ("q", asked.q),
-        ("cursor", asked.cursor),
-        ("limit", Some(asked.limit.to_string())),
-    ];
-    let tags: Vec<_> = asked.tags.into_iter().map(|(name, value)| (format!("tag.{name}"), value)).collect();
-    let query: Vec<_> = filters
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .chain(tags.iter().map(|(name, value)| (name.as_str(), value.clone())))
+    let matching = asked.matching.pairs();
+    let paging = [("cursor", asked.cursor), ("limit", Some(asked.limit.to_string()))];
+    let query: Vec<_> = matching
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .chain(paging.into_iter().filter_map(|(name, value)| Some((name, value?))))
         .collect();
     let answer = asked.remote.client().get(&["sagas"], &query).await?;
     if asked.remote.json {

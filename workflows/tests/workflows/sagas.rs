@@ -1,6 +1,8 @@
 //! Whole sagas: the engine, our actions, Postgres, and a gateway's sandbox. What is missing is apalis: a loop of
 //! the test's own runs the steps, so that a test can let a worker die wherever it wants.
 
+#[path = "sagas/batches.rs"]
+mod batches;
 #[path = "sagas/breakers.rs"]
 mod breakers;
 #[path = "sagas/doubts.rs"]

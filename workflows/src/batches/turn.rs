@@ -1,0 +1,261 @@
+//! Carries batches out, a little at each turn. Whoever dies in the middle of a turn leaves sagas of which nobody knows
+//! whether they were acted on; they are taken again, and an act that was done before is not done twice.
+
+use super::{BatchAct, BatchState, start::abort_in_tx};
+use crate::{ids::BatchId, orders::impossible};
+use futures::{StreamExt, stream};
+use orchestrator::{
+    Engine,
+    acts::{ActAnswer, ActError, ActRequest},
+    ids::SagaId,
+};
+use sqlx::PgPool;
+
+/// How many acts of one process are carried out at once.
+const ACTS_AT_ONCE: usize = 16;
+/// How many acts one turn of one batch has at most.
+const ACTS_PER_TURN: i64 = 500;
+/// After how long an act of which nothing was heard is taken again.
+const ACTING_SECS_MAX: i32 = 60;
+/// A batch is not ended for its failures before it has this many results.
+const RESULTS_MIN: i64 = 10;
+/// How much of its rate a batch may catch up with, in seconds.
+const CATCH_UP_SECS: i32 = 2;
+
+/// One saga of a batch, taken for an act.
+struct Taken {
+    position: i32,
+    saga_id: SagaId,
+    seq: i64,
+}
+
+/// What a batch is about, as far as its acts go.
+struct Order {
+    batch_id: BatchId,
+    act: BatchAct,
+    reason: String,
+    by: String,
+    address: Option<String>,
+}
+
+/// What came of one act.
+struct Acted {
+    position: i32,
+    state: &'static str,
+    seq: Option<i64>,
+    detail: Option<String>,
+}
+
+/// Hears what has become of earlier acts, and gives every running batch a turn.
+///
+/// # Errors
+/// The database's.
+pub async fn carry_out(engine: &Engine) -> Result<(), sqlx::Error> {
+    hear(engine.pool()).await?;
+    let running = sqlx::query_scalar!("select batch_id from booking.batches where state = 'running' order by batch_id")
+        .fetch_all(engine.pool())
+        .await?;
+    for batch in running {
+        turn(engine, BatchId(batch)).await?;
+    }
+    Ok(())
+}
+
+async fn turn(engine: &Engine, batch: BatchId) -> Result<(), sqlx::Error> {
+    let Some((order, taken)) = take(engine.pool(), batch).await? else { return Ok(()) };
+    let acts = taken.into_iter().map(|taken| act(engine, &order, taken));
+    let acted: Vec<_> =
+        stream::iter(acts).buffer_unordered(ACTS_AT_ONCE).filter_map(async |acted| acted).collect().await;
+    write(engine.pool(), batch, &acted).await?;
+    finish(engine.pool(), batch).await
+}
+
+/// What has become of sagas that were acted on: fixed only when they are really past it.
+async fn hear(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update booking.batch_items i
+         set state = heard.state, detail = heard.failure_code
+         from (
+             select a.batch_id, a.position, s.failure_code,
+                 case
+                     when b.act = 'cancel' and s.state = 'compensated' then 'fixed'
+                     when b.act = 'retry' and s.state in ('completed', 'compensated') then 'fixed'
+                     when s.finished_at is not null then 'failedAgain'
+                     when s.state = 'stuck' and s.seq > a.acted_seq then 'failedAgain'
+                     when b.act = 'retry' and s.state <> 'stuck' and s.step is distinct from a.step then 'fixed'
+                 end as state
+             from booking.batch_items a
+             join booking.batches b on b.batch_id = a.batch_id
+             join engine.saga_states s on s.saga_id = a.saga_id
+             where a.state = 'acted'
+         ) heard
+         where heard.state is not null and i.batch_id = heard.batch_id and i.position = heard.position
+             and i.state = 'acted'"
+    )
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// Takes as many sagas as the batch's limits allow now. None: another process has it, or it is not running any more.
+async fn take(pool: &PgPool, batch_id: BatchId) -> Result<Option<(Order, Vec<Taken>)>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let row = sqlx::query!(
+        r#"select act, reason, started_by as "started_by!", address, rate_per_second, concurrency,
+               abort_at_failure_permille,
+               least(extract(epoch from now() - turned_at), $2::integer)::float8 as "since_secs!",
+               (select count(*) from booking.batch_items i
+                where i.batch_id = b.batch_id and i.state in ('acting', 'acted')) as "on_their_way!",
+               (select count(*) from booking.batch_items i
+                where i.batch_id = b.batch_id and i.state = 'fixed') as "fixed!",
+               (select count(*) from booking.batch_items i
+                where i.batch_id = b.batch_id and i.state = 'failedAgain') as "failed!"
+           from booking.batches b where batch_id = $1 and state = 'running'
+           for update skip locked"#,
+        batch_id.0,
+        CATCH_UP_SECS
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if too_many_failures(row.failed, row.fixed, row.abort_at_failure_permille) {
+        let reason = format!("{} of {} failed again", row.failed, row.failed + row.fixed);
+        abort_in_tx(&mut tx, batch_id, &reason).await?;
+        tx.commit().await?;
+        return Ok(None);
+    }
+    let next = may_begin(row.rate_per_second, row.since_secs, i64::from(row.concurrency) - row.on_their_way);
+    let taken = sqlx::query!(
+        "update booking.batch_items i
+         set state = 'acting', acting_since = now()
+         from (
+             select position from booking.batch_items
+             where batch_id = $1
+                 and (state = 'waiting' or (state = 'acting' and acting_since < now() - make_interval(secs => $3)))
+             order by position limit $2
+         ) next
+         where i.batch_id = $1 and i.position = next.position
+         returning i.position, i.saga_id, i.seq",
+        batch_id.0,
+        next,
+        f64::from(ACTING_SECS_MAX)
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update booking.batches
+         set turned_at = greatest(turned_at, now() - make_interval(secs => $3))
+             + make_interval(secs => $2::float8 / rate_per_second)
+         where batch_id = $1",
+        batch_id.0,
+        taken.len() as f64,
+        f64::from(CATCH_UP_SECS)
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    let act = row.act.parse().map_err(|error| impossible("booking.batches", "act", batch_id, error))?;
+    let order = Order { batch_id, act, reason: row.reason, by: row.started_by, address: row.address };
+    let taken =
+        taken.into_iter().map(|row| Taken { position: row.position, saga_id: SagaId(row.saga_id), seq: row.seq });
+    Ok(Some((order, taken.collect())))
+}
+
+fn too_many_failures(failed: i64, fixed: i64, permille: Option<i32>) -> bool {
+    let results = failed + fixed;
+    permille.is_some_and(|permille| results >= RESULTS_MIN && failed * 1_000 >= results * i64::from(permille))
+}
+
+/// How many acts may be begun after `since_secs`, with `room` for as many.
+#[expect(
+    clippy::float_arithmetic,
+    reason = "a rate times a time; what is lost in rounding is made good by the next turn"
+)]
+fn may_begin(rate_per_second: i32, since_secs: f64, room: i64) -> i64 {
+    let by_rate = (f64::from(rate_per_second) * since_secs.max(0.0)).floor() as i64;
+    by_rate.min(room).clamp(0, ACTS_PER_TURN)
+}
+
+/// None: nobody knows what became of it, and it is taken again.
+async fn act(engine: &Engine, order: &Order, Taken { position, saga_id, seq }: Taken) -> Option<Acted> {
+    let request = ActRequest {
+        saga_id,
+        act: order.act.of_one(),
+        reason: order.reason.clone(),
+        seq,
+        by: order.by.clone(),
+        address: order.address.clone(),
+    };
+    match engine.act(request).await {
+        Ok(ActAnswer::Done { seq } | ActAnswer::Replayed { seq }) => {
+            Some(Acted { position, state: "acted", seq: Some(seq), detail: None })
+        }
+        Err(ActError::Database(error)) => {
+            let batch_id = order.batch_id;
+            tracing::warn!(
+                batch.id = %batch_id, saga.id = %saga_id, error = %error,
+                "Batch {batch_id} could not act on {saga_id} and tries again: {error}"
+            );
+            None
+        }
+        Err(refused) => Some(Acted { position, state: "notAttempted", seq: None, detail: Some(refused.to_string()) }),
+    }
+}
+
+async fn write(pool: &PgPool, batch: BatchId, acted: &[Acted]) -> Result<(), sqlx::Error> {
+    let positions: Vec<_> = acted.iter().map(|acted| acted.position).collect();
+    let states: Vec<_> = acted.iter().map(|acted| acted.state.to_owned()).collect();
+    let seqs: Vec<_> = acted.iter().map(|acted| acted.seq).collect();
+    let details: Vec<_> = acted.iter().map(|acted| acted.detail.clone()).collect();
+    sqlx::query!(
+        "update booking.batch_items i
+         set state = told.state, acted_seq = told.seq, detail = told.detail
+         from unnest($2::integer[], $3::text[], $4::bigint[], $5::text[]) as told (position, state, seq, detail)
+         where i.batch_id = $1 and i.position = told.position and i.state = 'acting'",
+        batch.0,
+        &positions,
+        &states,
+        &seqs as &[Option<i64>],
+        &details as &[Option<String>]
+    )
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// A batch is through when every act was carried out or refused; what comes of the last ones is heard later.
+async fn finish(pool: &PgPool, batch: BatchId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update booking.batches set state = $2, finished_at = now()
+         where batch_id = $1 and state = 'running' and not exists (
+             select from booking.batch_items where batch_id = $1 and state in ('waiting', 'acting'))",
+        batch.0,
+        BatchState::Completed.as_str()
+    )
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_keeps_to_its_rate_and_its_room() {
+        assert_eq!(may_begin(20, 0.5, 100), 10);
+        assert_eq!(may_begin(20, 0.04, 100), 0);
+        assert_eq!(may_begin(20, 2.0, 3), 3);
+        assert_eq!(may_begin(20, 2.0, -1), 0);
+        assert_eq!(may_begin(1_000, 2.0, 10_000), ACTS_PER_TURN);
+        assert_eq!(may_begin(20, -1.0, 100), 0);
+    }
+
+    #[test]
+    fn a_few_failures_end_nothing() {
+        assert!(!too_many_failures(9, 0, Some(1)));
+        assert!(too_many_failures(5, 5, Some(500)));
+        assert!(!too_many_failures(4, 6, Some(500)));
+        assert!(!too_many_failures(1_000, 0, None));
+    }
+}
