@@ -2,10 +2,7 @@
 
 use super::state::Millis;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -15,40 +12,32 @@ const SPREAD_MS: u64 = 2_000;
 /// The time and the chance that breakers go by.
 #[derive(Clone)]
 pub struct Surroundings {
-    clock: Clock,
+    clock: Arc<dyn Fn() -> Millis + Send + Sync>,
     chance: Arc<dyn Fn(u64) -> u64 + Send + Sync>,
-}
-
-#[derive(Clone)]
-enum Clock {
-    /// What it was by the machine's clock in the beginning, and how long ago that was.
-    Machine {
-        began: Instant,
-        at: Millis,
-    },
-    Hand(Arc<AtomicI64>),
 }
 
 impl Default for Surroundings {
     fn default() -> Self {
-        let chance = Arc::new(|ceiling| rand::random_range(0..=ceiling));
+        // what it was by the machine's clock in the beginning, and how long ago that was
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { clock: Clock::Machine { began: Instant::now(), at: millis(since_1970) }, chance }
+        let (began, at) = (Instant::now(), millis(since_1970));
+        let clock = move || at.saturating_add(millis(began.elapsed()));
+        Self::given(clock, |ceiling| rand::random_range(0..=ceiling))
     }
 }
 
 impl Surroundings {
-    /// For tests: the clock stands where `millis` says, and nobody is spread.
+    /// A clock in milliseconds, and a chance that draws a whole number from zero to the given one, evenly.
     #[must_use]
-    pub fn by_hand(millis: Arc<AtomicI64>) -> Self {
-        Self { clock: Clock::Hand(millis), chance: Arc::new(|_| 0) }
+    pub fn given(
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+        chance: impl Fn(u64) -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        Self { clock: Arc::new(clock), chance: Arc::new(chance) }
     }
 
     pub(super) fn now(&self) -> Millis {
-        match &self.clock {
-            Clock::Machine { began, at } => at.saturating_add(millis(began.elapsed())),
-            Clock::Hand(millis) => millis.load(Ordering::SeqCst),
-        }
+        (self.clock)()
     }
 
     /// A name that no other process has.

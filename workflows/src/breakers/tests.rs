@@ -15,7 +15,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let clock = Arc::new(AtomicI64::new(1_000_000));
-        let surroundings = Surroundings::by_hand(Arc::clone(&clock));
+        let hands = Arc::clone(&clock);
+        let surroundings = Surroundings::given(move || hands.load(Ordering::SeqCst), |_| 0);
         let breakers = GatewayBreakers::alone("primary", TIMEOUT, BreakerSettings::default(), surroundings);
         Self { clock, breakers }
     }

@@ -1,5 +1,5 @@
-//! The simulator: the production engine (plan, judge, retries, leases, committer) and the production payment actions
-//! on a store, gateways, seats and a clock that are simulated. One thread and one seed: the same seed gives the same
+//! The simulator: the production engine (plan, judge, retries, leases, committer), payment actions and breakers on a
+//! store, gateways, seats and a clock that are simulated. One thread and one seed: the same seed gives the same
 //! run. First everything goes wrong that can; then everything heals, and must come to rest with nothing lost.
 //!
 //! `make sim SEEDS=100000` runs many; `make sim SEED=17` runs one and prints what happened in it.

@@ -62,7 +62,9 @@ impl Shop {
             let sandbox = Sandbox::start(*protocol).await;
             let protocol = if *protocol == Protocol::Adyen { "adyen" } else { "stripe" };
             let timeout = Duration::from_millis(GATEWAY_TIMEOUT_MS.into());
-            let own = GatewayBreakers::alone(name, timeout, settings, Surroundings::by_hand(Arc::clone(&clock)));
+            let hands = Arc::clone(&clock);
+            let surroundings = Surroundings::given(move || hands.load(Ordering::Relaxed), |_| 0);
+            let own = GatewayBreakers::alone(name, timeout, settings, surroundings);
             let gateway = workflows::gateways::build(&sandbox.settings(name, protocol)).unwrap();
             gateways.push(workflows::gateways::guarded(gateway, own.clone()));
             breakers.push(own);

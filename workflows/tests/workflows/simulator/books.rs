@@ -52,6 +52,8 @@ pub(super) struct Books {
     pub(super) refunds: BTreeMap<String, RefundRow>,
     pub(super) late: u64,
     pub(super) late_refused: u64,
+    /// Calls that a half-open breaker let through, and that were answered.
+    pub(super) came_back: u64,
     /// What must never be asked.
     pub(super) broken: Vec<String>,
     names: u64,

@@ -13,6 +13,7 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::sleep};
 use workflows::{
+    breakers::{GatewayBreakers, Operation},
     gateways::{
         AmountError, Capabilities, Captured, ChargeOutcome, ChargeRequest, Gateway, IdempotencyKey, NotExecuted,
         NotExecutedReason, PrepareOutcome, ProbeOutcome, Reference, RefundOutcome, RefundProbeOutcome, RefundRequest,
@@ -26,6 +27,8 @@ use workflows::{
 pub(super) struct SimulatedGateway {
     pub(super) shared: Arc<Shared>,
     pub(super) process: Process,
+    /// What this process has before it.
+    pub(super) breakers: GatewayBreakers,
 }
 
 fn not_executed() -> NotExecuted {
@@ -44,10 +47,27 @@ enum Silence {
 enum Purpose {
     /// To make what has no effect on money yet.
     Making,
-    /// To find out, or to end.
+    Charging,
+    PayingBack,
+    Ending,
     Asking,
-    /// To move money: this may come late.
-    Moving,
+}
+
+impl Purpose {
+    /// What moves money may come late.
+    fn moves_money(self) -> bool {
+        matches!(self, Self::Charging | Self::PayingBack)
+    }
+
+    /// The breaker that has let it through.
+    fn operation(self) -> Operation {
+        match self {
+            Self::Making | Self::Charging => Operation::Charge,
+            Self::PayingBack => Operation::Refund,
+            Self::Ending => Operation::Void,
+            Self::Asking => Operation::Probe,
+        }
+    }
 }
 
 impl SimulatedGateway {
@@ -57,6 +77,7 @@ impl SimulatedGateway {
         T: Send + 'static,
         W: FnOnce(&Shared, &mut Books, bool) -> T + Send + 'static,
     {
+        let is_half_open = self.breakers.standing(purpose.operation()).breaker == "halfOpen";
         self.process.goes_on().await;
         let (luck, faults) = (&self.shared.luck, *self.shared.faults.lock().unwrap());
         if luck.strikes(faults.refused) {
@@ -65,7 +86,7 @@ impl SimulatedGateway {
             return Err(Silence::Refused);
         }
         let dark = faults.dark && purpose != Purpose::Making;
-        let late = purpose == Purpose::Moving && luck.strikes(faults.late);
+        let late = purpose.moves_money() && luck.strikes(faults.late);
         let lost_before = luck.strikes(if dark { 300 } else { faults.lost_before });
         let lost_after = dark || luck.strikes(faults.lost_after);
         let slow = if luck.strikes(faults.slow) { Duration::from_millis(7_500) } else { Duration::from_millis(100) };
@@ -92,6 +113,7 @@ impl SimulatedGateway {
         }
         let done = answered.await.map_err(|_| Silence::Lost)?;
         self.process.goes_on().await;
+        self.shared.books.lock().unwrap().came_back += u64::from(is_half_open);
         Ok(done)
     }
 }
@@ -150,7 +172,7 @@ impl Gateway for SimulatedGateway {
             }
             shared.confirm(books, &key, late)
         };
-        match self.call(Purpose::Moving, confirm).await {
+        match self.call(Purpose::Charging, confirm).await {
             Ok(outcome) => outcome,
             Err(Silence::Refused) => ChargeOutcome::NotExecuted(not_executed()),
             Err(Silence::Lost) => ChargeOutcome::Unknown(doubt("no answer")),
@@ -188,13 +210,13 @@ impl Gateway for SimulatedGateway {
             None if shared.prepares => VoidOutcome::CannotVoid,
             _ => shared.wish_to_cancel(books, &key),
         };
-        self.call(Purpose::Asking, void).await.unwrap_or_else(|_| VoidOutcome::Unknown(doubt("no answer")))
+        self.call(Purpose::Ending, void).await.unwrap_or_else(|_| VoidOutcome::Unknown(doubt("no answer")))
     }
 
     async fn refund(&self, key: &IdempotencyKey, refund: &RefundRequest) -> RefundOutcome {
         let (key, refund) = (key.clone(), refund.clone());
         let pay_back = move |shared: &Shared, books: &mut Books, _| shared.pay_back(books, &key, refund);
-        match self.call(Purpose::Moving, pay_back).await {
+        match self.call(Purpose::PayingBack, pay_back).await {
             Ok(outcome) => outcome,
             Err(Silence::Refused) => RefundOutcome::NotExecuted(not_executed()),
             Err(Silence::Lost) => RefundOutcome::Unknown(doubt("no answer")),

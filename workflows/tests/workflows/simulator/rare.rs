@@ -59,6 +59,10 @@ rare! {
     rejected_after_settling: "rejected when what was left behind was settled",
     refunded: "refunded",
     killed: "killed by a person",
+    parked: "parked behind an open breaker",
+    doubt_parked: "in doubt, and parked behind an open breaker",
+    passed_over: "a gateway whose breaker was open was passed over",
+    came_back: "came back through half-open",
     signal_ended_wait: "the buyer's bank answered",
     worker_lost: "a step lost every worker",
     swept: "a lost wake-up was mended",
@@ -99,6 +103,7 @@ impl World {
             let books = gateway.books.lock().unwrap();
             rare.late_arrival += books.late;
             rare.late_arrival_refused += books.late_refused;
+            rare.came_back += books.came_back;
         }
         rare.refunded += u64::try_from(data.business.refunds.len()).unwrap();
     }
@@ -138,10 +143,11 @@ fn read_order(run: &Run, rare: &mut Rare) {
     let notes = pay.forward.notes.iter().chain(&pay.compensation.notes);
     let notes: Vec<_> = notes.filter_map(|note| PaymentNote::deserialize(note).ok()).collect();
     let left_behind = notes.iter().filter(|note| matches!(note, PaymentNote::LeftBehind { .. })).count();
-    let is_another =
-        |note: &PaymentNote| matches!(note, PaymentNote::Intended { .. }) && note.charge().1.as_str().ends_with(":2");
+    let intended = notes.iter().filter(|note| matches!(note, PaymentNote::Intended { .. }));
+    let intended: Vec<_> = intended.map(PaymentNote::charge).collect();
     rare.left_behind += u64::try_from(left_behind).unwrap();
-    rare.tried_again += u64::from(notes.iter().any(is_another));
+    rare.tried_again += u64::from(intended.iter().any(|(_, key)| key.as_str().ends_with(":2")));
+    rare.passed_over += u64::from(intended.first().is_some_and(|(gateway, _)| *gateway == BACKUP));
     match run.state {
         State::Completed => {
             let output = pay.forward.output.as_ref().map(ChargeOutput::deserialize).unwrap().unwrap();
@@ -172,6 +178,8 @@ fn read_entry(run: &Run, entry: &Entry, rare: &mut Rare) {
         }
         Entry::Killed => rare.killed += 1,
         Entry::Succeeded { probed: true, .. } => rare.probed_done += 1,
+        Entry::Parked { .. } => rare.parked += 1,
+        Entry::InDoubt { parked: true, .. } => rare.doubt_parked += 1,
         Entry::Intended { step, lane: Lane::Forward, .. } if step == "pay" => {
             let waited =
                 matches!(&run.step(step).forward.phase, Phase::Waiting(wait) if wait.reason == "the buyer's bank");

@@ -29,7 +29,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use workflows::{
+    breakers::{BreakerSettings, GatewayBreakers, Surroundings},
     definitions::DOCUMENTS,
+    gateways::guarded,
     payments::{ConfiguredGateway, Gateways},
 };
 
@@ -39,6 +41,9 @@ pub(super) const LEASE_SECS: i32 = 5;
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(5);
 /// For how long a call may still arrive there. Some come later than that.
 pub(super) const LATE_WINDOW: Duration = Duration::from_secs(60);
+/// One process makes few calls here: two that fail are enough to open a breaker.
+const BREAKERS: BreakerSettings =
+    BreakerSettings { failure_permille: 500, window_secs: 10, minimum_calls: 2, open_secs: 5 };
 /// How many sagas a worker has in hand at most.
 const CONCURRENCY: usize = 4;
 
@@ -92,12 +97,21 @@ fn bring_along(store: &Store, gateways: &Arc<Gateways>) {
     }
 }
 
-fn gateways(sides: &[Arc<GatewaySide>], process: &Process) -> Arc<Gateways> {
-    let configured = sides.iter().map(|shared| ConfiguredGateway {
-        gateway: Arc::new(SimulatedGateway { shared: Arc::clone(shared), process: process.clone() }),
-        webhook_secrets: Vec::new(),
-        timeout: GATEWAY_TIMEOUT,
-        late_window: LATE_WINDOW,
+/// One process's way to the gateways, behind breakers that no other process shares, as without Redis.
+fn gateways(luck: &Luck, store: &Store, sides: &[Arc<GatewaySide>]) -> Arc<Gateways> {
+    let (chance, clock) = (luck.clone(), store.clone());
+    let surroundings =
+        Surroundings::given(move || clock.time().timestamp_millis(), move |ceiling| chance.up_to(ceiling));
+    let configured = sides.iter().map(|shared| {
+        let breakers = GatewayBreakers::alone(shared.name, GATEWAY_TIMEOUT, BREAKERS, surroundings.clone());
+        let (shared, process) = (Arc::clone(shared), store.process().clone());
+        let gateway = SimulatedGateway { shared, process, breakers: breakers.clone() };
+        ConfiguredGateway {
+            gateway: guarded(Arc::new(gateway), breakers),
+            webhook_secrets: Vec::new(),
+            timeout: GATEWAY_TIMEOUT,
+            late_window: LATE_WINDOW,
+        }
     });
     Arc::new(Gateways::new(configured.collect()).unwrap())
 }
@@ -118,7 +132,7 @@ impl World {
             })
         });
         let holds_last = Duration::from_secs(8) + luck.time(Duration::from_secs(40));
-        bring_along(&store, &self::gateways(&gateways, store.process()));
+        bring_along(&store, &self::gateways(&luck, &store, &gateways));
         let api = engine(&luck, &store, &gateways, holds_last);
         let (rare, wrong) = (Arc::default(), Arc::default());
         let world = Self { luck, store, gateways, post, api, rare, wrong, holds_last };
@@ -219,7 +233,7 @@ fn engine(luck: &Luck, store: &Store, sides: &[Arc<GatewaySide>], holds_last: Du
         chance: Arc::new(move |ceiling| chance.up_to(ceiling)),
         ids: Arc::new(move || ids.id(u64::try_from(clock.time().timestamp_millis()).unwrap_or_default())),
     };
-    let registry = registry(&gateways(sides, store.process()), holds_last);
+    let registry = registry(&gateways(luck, store, sides), holds_last);
     Engine::on(store.clone(), settings, Arc::new(registry), Arc::new(Payments))
 }
 
