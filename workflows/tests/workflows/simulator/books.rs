@@ -1,5 +1,6 @@
 //! A simulated gateway's own truth: what it has taken, ended and paid back, whatever anybody else believes.
 
+use super::protocol::SHORT;
 use orchestrator::store::simulated::Luck;
 use std::collections::BTreeMap;
 use workflows::{
@@ -33,6 +34,14 @@ pub(super) struct ChargeRow {
     pub(super) void_came_too_late: bool,
     /// What the first call with its key was answered.
     pub(super) first_answer: Option<ChargeOutcome>,
+}
+
+impl ChargeRow {
+    /// What it takes when it takes money.
+    pub(super) fn taken(&self) -> Money {
+        let short_by = i64::from(self.method == SHORT);
+        Money::new(self.amount.amount_minor - short_by, self.amount.currency)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -102,7 +111,7 @@ impl Books {
     /// What the gateway has of an order's money.
     pub(super) fn net(&self, order: OrderId) -> i64 {
         let captured = self.charges_of(order).filter(|charge| charge.state == State::Captured);
-        captured.map(|charge| charge.amount.amount_minor - self.refunded(&charge.reference)).sum()
+        captured.map(|charge| charge.taken().amount_minor - self.refunded(&charge.reference)).sum()
     }
 }
 

@@ -188,7 +188,7 @@ impl Gateway for SimulatedGateway {
             Err(_) => ProbeOutcome::Unknown(doubt("could not be asked")),
             Ok(None) => ProbeOutcome::NotFound,
             Ok(Some(row)) => {
-                let (reference, amount) = (row.reference.clone(), row.amount);
+                let (reference, amount) = (row.reference.clone(), row.taken());
                 match row.state {
                     State::Made => ProbeOutcome::NotCaptured { reference },
                     State::Challenged => {

@@ -2,7 +2,7 @@
 //! operators, who act at random, on what they saw a while ago.
 
 use super::{
-    protocol::{CHALLENGED, DEADLY, DECLINED, DECLINED_HERE, PRIMARY},
+    protocol::{CHALLENGED, DEADLY, DECLINED, DECLINED_HERE, PRIMARY, SHORT},
     world::World,
 };
 use orchestrator::{
@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use workflows::{
     ids::{EventId, OrderId},
     orders::{BOOK_TICKETS, REFUND_ORDER, whole_refund_id, whole_refund_key},
+    payments::AMOUNT_MISMATCH,
 };
 
 /// How many seats there are.
@@ -88,6 +89,9 @@ impl World {
         let methods = ["pm_card", "pm_card", "pm_card", "pm_card", DECLINED, DECLINED_HERE, CHALLENGED, CHALLENGED];
         if self.luck.strikes(70) {
             return DEADLY;
+        }
+        if self.luck.strikes(30) {
+            return SHORT;
         }
         self.luck.one_of::<&'static str>(&methods)
     }
@@ -167,19 +171,27 @@ impl World {
         self.store.committed().sagas.get(&saga).is_some_and(|row| definition_of(row) == Some(BOOK_TICKETS))
     }
 
-    /// Has everything that is stuck tried again; says how much there was.
-    pub(super) async fn mend(&self) -> usize {
+    /// Has everything that is stuck tried again, but for orders of which another amount was taken than they cost: those
+    /// are seen to by hand, and end here.
+    pub(super) async fn mend(&self) {
         let stuck: Vec<_> = {
             let data = self.store.committed();
-            data.sagas.iter().filter(|(_, row)| row.state == State::Stuck).map(|(saga, _)| *saga).collect()
+            let stuck = data.sagas.iter().filter(|(_, row)| row.state == State::Stuck);
+            stuck.map(|(saga, row)| (*saga, is_by_amount(row))).collect()
         };
-        for saga in &stuck {
-            if self.act(*saga, Act::Retry).await.is_ok() {
+        for (saga, is_by_amount) in stuck {
+            if is_by_amount {
+                drop(self.act(saga, Act::Kill).await);
+            } else if self.act(saga, Act::Retry).await.is_ok() {
                 self.count(|rare| rare.retried_by_person += 1);
             }
         }
-        stuck.len()
     }
+}
+
+fn is_by_amount(row: &SagaRow) -> bool {
+    let last = row.journal.last().map(|(recorded, _)| &recorded.entry);
+    matches!(last, Some(Entry::Stuck { failure, .. }) if failure.code == AMOUNT_MISMATCH)
 }
 
 fn definition_of(row: &SagaRow) -> Option<&str> {

@@ -22,6 +22,8 @@ pub(super) const DECLINED: &str = "pm_declined";
 pub(super) const DECLINED_HERE: &str = "pm_declined_here";
 /// That of a buyer whose bank wants to hear from them first.
 pub(super) const CHALLENGED: &str = "pm_challenged";
+/// The same, and then another amount is taken than the order costs.
+pub(super) const SHORT: &str = "pm_short";
 /// That of a buyer whose charge kills every process that makes it, until that is mended.
 pub(super) const DEADLY: &str = "pm_deadly";
 
@@ -64,7 +66,7 @@ impl Shared {
             let next = match row.method.as_str() {
                 DECLINED => State::Declined,
                 DECLINED_HERE if self.name == PRIMARY => State::Declined,
-                CHALLENGED => State::Challenged,
+                CHALLENGED | SHORT => State::Challenged,
                 _ if self.luck.strikes(self.faults.lock().unwrap().processing) => State::Processing,
                 _ => State::Captured,
             };
@@ -80,7 +82,7 @@ impl Shared {
     fn answer(&self, row: &ChargeRow) -> ChargeOutcome {
         let reference = row.reference.clone();
         match row.state {
-            State::Captured => ChargeOutcome::Captured(Captured { reference, amount: row.amount }),
+            State::Captured => ChargeOutcome::Captured(Captured { reference, amount: row.taken() }),
             State::Declined => ChargeOutcome::Declined(declined(row)),
             State::Challenged => {
                 // who waits for the buyer has no name of theirs yet in Adyen's way
@@ -99,7 +101,7 @@ impl Shared {
             State::Made => return,
             State::Captured => {
                 row.captures += 1;
-                Told::Captured { amount: row.amount }
+                Told::Captured { amount: row.taken() }
             }
             State::Declined => {
                 let Decline { code, category, message, .. } = declined(row);
@@ -145,7 +147,7 @@ impl Shared {
         match row.state {
             State::Captured => {
                 row.void_came_too_late = true;
-                VoidOutcome::AlreadyCaptured(Captured { reference, amount: row.amount })
+                VoidOutcome::AlreadyCaptured(Captured { reference, amount: row.taken() })
             }
             State::Processing => VoidOutcome::Processing { reference },
             State::Voided => VoidOutcome::Voided { reference },
@@ -176,7 +178,7 @@ impl Shared {
     }
 
     pub(super) fn pay_back(&self, books: &mut Books, key: &IdempotencyKey, refund: RefundRequest) -> RefundOutcome {
-        let captured = books.named(&refund.payment).map_or(0, |charge| charge.amount.amount_minor);
+        let captured = books.named(&refund.payment).map_or(0, |charge| charge.taken().amount_minor);
         let left = captured - books.refunded(&refund.payment);
         let reference = books.name("re");
         let fresh = !books.refunds.contains_key(key.as_str());

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use std::fmt;
 use workflows::{
     orders::BOOK_TICKETS,
-    payments::{ChargeOutput, LeftBehind, PaymentNote, SETTLE_DOUBT, SettledDoubt},
+    payments::{AMOUNT_MISMATCH, ChargeOutput, LeftBehind, PaymentNote, SETTLE_DOUBT, SettledDoubt},
 };
 
 macro_rules! rare {
@@ -57,6 +57,7 @@ rare! {
     void_lost: "a void of what was left behind came too late",
     late_capture_refunded: "a late capture refunded",
     rejected_after_settling: "rejected when what was left behind was settled",
+    another_amount: "another amount was taken, and a person was asked",
     refunded: "refunded",
     killed: "killed by a person",
     parked: "parked behind an open breaker",
@@ -171,6 +172,7 @@ fn read_entry(run: &Run, entry: &Entry, rare: &mut Rare) {
         Entry::Stuck { failure, .. } => {
             rare.stuck += 1;
             rare.worker_lost += u64::from(failure.code == "worker-lost");
+            rare.another_amount += u64::from(failure.code == AMOUNT_MISMATCH);
         }
         Entry::Acted { act: ActKind::Cancel, .. } => {
             let doubted = |phase: &Phase| matches!(phase, Phase::Doubt(_) | Phase::Open);

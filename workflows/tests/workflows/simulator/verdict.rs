@@ -91,7 +91,10 @@ impl World {
                 claim(has.is_empty(), "seats are left");
             }
             // what a kill leaves behind is in front of a person
-            State::Killed => claim(data.cases.get(saga).is_some_and(|case| !case.closed), "no case tells of it"),
+            State::Killed => {
+                claim(data.cases.get(saga).is_some_and(|case| !case.closed), "no case tells of it");
+                claim(tickets.is_empty(), "tickets are left");
+            }
             _ => {}
         }
         wrong
