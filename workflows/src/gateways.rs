@@ -12,6 +12,8 @@
 
 pub mod adyen;
 mod answers;
+#[cfg(test)]
+pub(crate) mod fake;
 mod guarded;
 mod http;
 mod measured;

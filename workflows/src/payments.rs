@@ -5,6 +5,8 @@
 //! The order is always: intent committed, charge prepared, its reference committed, charge confirmed. So whoever
 //! comes later, after whatever crash, knows whom to ask about what.
 
+#[cfg(test)]
+mod bench;
 mod charge;
 mod charges;
 mod charging;

@@ -84,6 +84,7 @@ impl ExternalAction for Charge {
                 Asked::Ended => {
                     return Err(Halt::transient("charge-ended", "the charge was ended, to begin another one"));
                 }
+                Asked::Unknown { halt, .. } => return Err(halt),
                 Asked::Open => {}
             }
         }

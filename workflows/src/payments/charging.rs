@@ -1,18 +1,20 @@
 //! One charge in the hand: making it, asking about it, ending it. What follows is in [`onward`].
 
 mod onward;
+#[cfg(test)]
+mod tests;
 
 use super::{
     AMOUNT_MISMATCH, ChargeInput, ChargeOutput, Gateways, HOLD_EXPIRED, PaymentNote, Told,
     charges::{Attempted, Known},
     doubtful,
     news::told,
-    not_executed, payment_signal,
+    payment_signal,
     unwanted::Unwanted,
 };
 use crate::{
     gateways::{
-        Captured, ChargeOutcome, ChargeRequest, Decline, Gateway, IdempotencyKey, PrepareOutcome, ProbeOutcome,
+        Captured, ChargeOutcome, ChargeRequest, Decline, Doubt, Gateway, IdempotencyKey, PrepareOutcome, ProbeOutcome,
         Reference, VoidOutcome,
     },
     money::Money,
@@ -31,8 +33,21 @@ pub(super) enum Asked {
     Captured(ChargeOutput),
     /// Not yet; the same call may be made again.
     Open,
-    /// It is ended, so that another charge may begin.
+    /// It is ended, or left behind, so that another charge may begin.
     Ended,
+    /// It could not be told.
+    Unknown {
+        /// What follows when nobody else can help.
+        halt: Halt,
+        /// The gateway is kept from being asked.
+        is_away: bool,
+    },
+}
+
+impl Asked {
+    fn unknown(doubt: Doubt) -> Self {
+        Self::Unknown { is_away: doubt.is_held_back(), halt: doubtful(doubt) }
+    }
 }
 
 /// One charge in the hand.
@@ -106,8 +121,8 @@ impl<'a> Charging<'a> {
             }
             ChargeOutcome::Processing { reference } => Err(self.wait_for_gateway(reference).await?),
             ChargeOutcome::Voided { .. } => Err(self.voided().await?),
-            // an earlier call by this key may still be on its way: this one says nothing about it
-            ChargeOutcome::NotExecuted(reason) if self.attempt.calls > 0 => Err(not_executed(reason)),
+            // this call says nothing about an earlier one
+            ChargeOutcome::NotExecuted(reason) if self.may_be_executed() => self.still_open(reason).await,
             ChargeOutcome::NotExecuted(reason) => Err(self.not_executed(reason).await?),
             ChargeOutcome::Refused(refusal) => Err(self.refused(refusal).await?),
             ChargeOutcome::Unknown(doubt) => {
@@ -164,9 +179,10 @@ impl<'a> Charging<'a> {
                 Ok(Asked::Open)
             }
             ProbeOutcome::NotFound => {
-                Err(Halt::in_doubt("charge-not-found", "the gateway does not know the charge that it has named"))
+                let halt = Halt::in_doubt("charge-not-found", "the gateway does not know the charge that it has named");
+                Ok(Asked::Unknown { halt, is_away: false })
             }
-            ProbeOutcome::Unknown(doubt) => Err(doubtful(doubt)),
+            ProbeOutcome::Unknown(doubt) => Ok(Asked::unknown(doubt)),
         }
     }
 
@@ -182,7 +198,7 @@ impl<'a> Charging<'a> {
             VoidOutcome::Accepted | VoidOutcome::NotFound | VoidOutcome::CannotVoid | VoidOutcome::Refused(_) => {
                 Ok(Asked::Open)
             }
-            VoidOutcome::Unknown(doubt) => Err(doubtful(doubt)),
+            VoidOutcome::Unknown(doubt) => Ok(Asked::unknown(doubt)),
         }
     }
 
@@ -241,6 +257,13 @@ impl<'a> Charging<'a> {
             PaymentNote::Prepared { gateway, key, reference }.write(self.notebook).await?;
         }
         Ok(Halt::Wait(wait))
+    }
+
+    /// Whether an earlier call by this key may have moved money, or still may.
+    fn may_be_executed(&self) -> bool {
+        // nothing is charged before its reference is committed
+        let was_never_named = self.attempt.reference.is_none() && self.gateway.capabilities().prepares;
+        self.attempt.calls > 0 && !was_never_named
     }
 
     fn names(&self) -> (String, IdempotencyKey) {

@@ -34,15 +34,10 @@ impl Probe for ProbeCharge {
             return Ok(Probed::NotExecuted);
         }
         let charging = Charging::new(&self.gateways, call, notebook, &input, attempt)?;
-        let asked = charging.learn().await;
-        let is_away = matches!(asked, Err(Halt::Parked { .. }));
-        let is_open = is_away || matches!(asked, Ok(Asked::Open) | Err(Halt::InDoubt(_)));
-        if is_open && charging.leave_behind(is_away).await? {
-            return Ok(Probed::NotExecuted);
-        }
-        match asked {
+        match charging.learn_in_time().await {
             Ok(Asked::Captured(output)) => Ok(Probed::Executed(output)),
             Ok(Asked::Open | Asked::Ended) => Ok(Probed::NotExecuted),
+            Ok(Asked::Unknown { halt, .. }) => Err(halt),
             Err(Halt::Permanent(failure)) => Ok(Probed::Refused(failure)),
             // definitely not executed there, and another gateway could do better
             Err(Halt::Transient { .. }) => Ok(Probed::NotExecuted),

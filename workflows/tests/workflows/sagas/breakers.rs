@@ -22,6 +22,8 @@ use workflows::{
 };
 
 const ORDERS: usize = 24;
+/// So many calls that have failed open a breaker.
+const MINIMUM_CALLS: u32 = 4;
 const PRIMARY: (&str, Protocol) = ("primary", Protocol::Stripe);
 
 /// How many entries of this kind a saga has.
@@ -55,7 +57,7 @@ impl Shop {
     /// With these gateways behind breakers, primary first. What opens stays open for a second, by a clock that stands
     /// until the test moves it.
     async fn behind_breakers(protocols: &[(&str, Protocol)], booking: BookingSettings) -> (Self, Breakers) {
-        let settings = BreakerSettings { minimum_calls: 4, open_secs: 1, ..BreakerSettings::default() };
+        let settings = BreakerSettings { minimum_calls: MINIMUM_CALLS, open_secs: 1, ..BreakerSettings::default() };
         let clock = Arc::new(AtomicI64::new(0));
         let (mut sandboxes, mut gateways, mut breakers) = (Vec::new(), Vec::new(), Vec::new());
         for (name, protocol) in protocols {
@@ -83,11 +85,18 @@ fn failed(breakers: &GatewayBreakers) -> usize {
     breakers.standing(Operation::Charge).errors.values().map(|count| *count as usize).sum()
 }
 
+/// As if so many calls had failed.
+async fn fail(breakers: &GatewayBreakers, operation: Operation, calls: u32) {
+    for _ in 0..calls {
+        let pass = breakers.admit(operation, None).await.unwrap();
+        breakers.settle(pass, End::Failed(Failing::Timeout)).await;
+    }
+}
+
 /// As if so many calls had failed as open it.
 async fn trip(breakers: &GatewayBreakers, operation: Operation) {
     while breakers.standing(operation).breaker == "closed" {
-        let pass = breakers.admit(operation, None).await.unwrap();
-        breakers.settle(pass, End::Failed(Failing::Timeout)).await;
+        fail(breakers, operation, 1).await;
     }
 }
 
@@ -158,6 +167,22 @@ async fn a_gateway_that_is_left_alone_is_passed_over_before_anything_is_intended
         let captured = |charge: &Value| charge["captured"] == json!(PRICE);
         assert_eq!(shop.charges_at(1, placed.order_id).await.iter().filter(|charge| captured(charge)).count(), 1);
     }
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubt_behind_a_breaker_that_opens_does_not_cost_the_order() {
+    let gateways = [("primary", Protocol::Adyen), ("backup", Protocol::Stripe)];
+    let (shop, breakers) = Shop::behind_breakers(&gateways, BookingSettings::default()).await;
+    let primary = &breakers.of[0];
+    fail(primary, Operation::Charge, MINIMUM_CALLS - 1).await;
+    shop.gateway_fault(json!({"fault": "timeout_before", "operation": "charge", "count": 1, "delayMs": 0})).await;
+    let placed = shop.order(VISA).await;
+    shop.run_until(placed.saga_id, "completed").await;
+    assert_eq!((stands(primary), failed(primary)), ("open", MINIMUM_CALLS as usize), "by the order's own call");
+    let order = shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    let gateways: Vec<_> = order.payments.iter().map(|payment| payment.gateway.as_str()).collect();
+    assert_eq!(gateways, ["primary", "backup"]);
     shop.assert_well().await;
 }
 

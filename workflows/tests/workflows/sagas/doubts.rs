@@ -185,3 +185,20 @@ async fn a_capture_that_is_told_after_its_doubt_was_settled_is_given_back_too() 
     assert_eq!(attempts(&order), [("primary", "refunded"), ("backup", "captured")]);
     shop.assert_well().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubt_at_a_gateway_that_turns_calls_away_from_then_on_does_not_cost_the_order() {
+    let shop = Shop::between("adyen", "stripe").await;
+    // the second rule holds when the first is used up
+    shop.fault_at(PRIMARY, json!({"fault": "timeout_before", "operation": "charge", "count": 1, "delayMs": 0})).await;
+    shop.fault_at(PRIMARY, json!({"fault": "rate_limited", "operation": "charge"})).await;
+    let placed = shop.order(VISA).await;
+    shop.run_until(placed.saga_id, "completed").await;
+    assert!(was_left_behind(&shop, &placed).await);
+    assert_eq!(attempts(&shop.see(placed.order_id).await), [("primary", "inDoubt"), ("backup", "captured")]);
+    shop.heal_gateway().await;
+    assert_eq!(shop.run_all(SETTLE).await, ["completed"]);
+    let order = shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    assert_eq!(attempts(&order), [("primary", "voided"), ("backup", "captured")]);
+    shop.assert_well().await;
+}

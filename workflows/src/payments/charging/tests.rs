@@ -1,0 +1,100 @@
+//! What follows from what gateways answer, attempt by attempt.
+
+use crate::{
+    breakers::Operation,
+    gateways::{
+        ChargeOutcome, PrepareOutcome, ProbeOutcome, VoidOutcome,
+        fake::{PREPARES, TELLS},
+    },
+    payments::{
+        bench::{Bench, no_answer, no_connection},
+        notes::tests::reference,
+    },
+};
+use orchestrator::action::{Halt, Probed};
+use std::time::Duration;
+
+const AT_ONCE: Duration = Duration::ZERO;
+
+/// The primary was asked once and has not answered; the journal says no more.
+async fn in_doubt_at_adyen() -> Bench {
+    let bench = Bench::with(&[("primary", TELLS), ("backup", PREPARES)]);
+    bench.fakes[0].charges.answers(ChargeOutcome::Unknown(no_answer()));
+    assert!(matches!(bench.runs().await, Err(Halt::InDoubt(_))));
+    assert_eq!(bench.probes().await, Ok(Probed::NotExecuted), "the same call again");
+    assert_eq!(bench.notes(), ["primary intended", "primary doubted"]);
+    bench
+}
+
+/// The worker that had the primary's charge prepared died before anybody knows what it did then.
+async fn left_open_at_stripe() -> Bench {
+    let bench = Bench::with(&[("primary", PREPARES), ("backup", PREPARES)]);
+    bench.fakes[0].prepares.answers(PrepareOutcome::Prepared(reference("pi_1")));
+    bench.fakes[0].charges.answers(ChargeOutcome::NotExecuted(no_connection()));
+    assert!(matches!(bench.runs().await, Err(Halt::Transient { .. })));
+    bench.fakes[1].prepares.answers(PrepareOutcome::NotExecuted(no_connection()));
+    assert!(matches!(bench.runs().await, Err(Halt::Transient { .. })));
+    bench.intends().await.unwrap();
+    assert_eq!(bench.notes().last().unwrap(), "primary intended", "by the same key");
+    bench.fakes.iter().for_each(|fake| drop(fake.asked()));
+    bench
+}
+
+#[tokio::test]
+async fn a_charge_in_doubt_is_left_behind_when_its_gateway_refuses_to_be_asked_again() {
+    let mut bench = in_doubt_at_adyen().await;
+    for left in [5, 4] {
+        bench.attempts_left = left;
+        bench.fakes[0].charges.answers(ChargeOutcome::NotExecuted(no_connection()));
+        assert!(matches!(bench.runs().await, Err(Halt::Transient { .. })), "{left}");
+    }
+    assert_eq!(bench.notes().last().unwrap(), "primary leftBehind", "three attempts are left for the backup");
+    assert_eq!(bench.started(), ["settle-doubt"]);
+}
+
+#[tokio::test]
+async fn a_charge_in_doubt_is_left_behind_when_its_gateway_s_breaker_opens() {
+    let bench = in_doubt_at_adyen().await;
+    bench.trip(0, Operation::Charge).await;
+    assert!(matches!(bench.runs().await, Err(Halt::Parked { after: AT_ONCE, .. })), "no attempt is used up");
+    assert_eq!(bench.notes().last().unwrap(), "primary leftBehind");
+
+    let bench = in_doubt_at_adyen().await;
+    bench.trip(0, Operation::Charge).await;
+    assert_eq!(bench.probes().await, Ok(Probed::NotExecuted));
+    assert_eq!(bench.notes().last().unwrap(), "primary leftBehind");
+    assert_eq!(bench.started(), ["settle-doubt"]);
+}
+
+#[tokio::test]
+async fn a_charge_in_doubt_waits_for_its_gateway_when_there_is_no_other() {
+    let bench = in_doubt_at_adyen().await;
+    bench.trip(0, Operation::Charge).await;
+    bench.trip(1, Operation::Charge).await;
+    assert!(matches!(bench.runs().await, Err(Halt::Parked { after, .. }) if !after.is_zero()));
+    assert_eq!(bench.started(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_charge_that_a_crash_left_open_is_ended_when_its_gateway_takes_no_more_calls() {
+    let bench = left_open_at_stripe().await;
+    bench.trip(0, Operation::Charge).await;
+    bench.fakes[0].probes.answers(ProbeOutcome::NotCaptured { reference: reference("pi_1") });
+    bench.fakes[0].voids.answers(VoidOutcome::Voided { reference: reference("pi_1") });
+    assert!(matches!(bench.runs().await, Err(Halt::Parked { after: AT_ONCE, .. })));
+    assert_eq!(bench.fakes[0].asked(), ["probe", "void"]);
+    assert_eq!(bench.notes().last().unwrap(), "primary voided");
+    assert_eq!(bench.started(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_charge_that_can_neither_be_made_nor_ended_is_left_behind() {
+    let bench = left_open_at_stripe().await;
+    bench.trip(0, Operation::Charge).await;
+    bench.trip(0, Operation::Void).await;
+    bench.fakes[0].probes.answers(ProbeOutcome::NotCaptured { reference: reference("pi_1") });
+    assert!(matches!(bench.runs().await, Err(Halt::Parked { after: AT_ONCE, .. })));
+    assert_eq!(bench.fakes[0].asked(), ["probe"]);
+    assert_eq!(bench.notes().last().unwrap(), "primary leftBehind");
+    assert_eq!(bench.started(), ["settle-doubt"]);
+}
