@@ -109,6 +109,13 @@ impl Bench {
         }
     }
 
+    /// As if as many calls had been repeated as may be.
+    pub(super) async fn use_up_retries(&self, gateway: usize) {
+        while let Ok(pass) = self.breakers[gateway].admit(Operation::Charge, Some("another order's")).await {
+            drop(pass);
+        }
+    }
+
     fn call(&self) -> Call {
         let notes = self.journal.notes.lock().unwrap().clone();
         Call { now: self.now, attempts_left: Some(self.attempts_left), ..call_with(notes) }

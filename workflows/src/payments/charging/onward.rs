@@ -61,15 +61,13 @@ impl<'a> Charging<'a> {
         Ok(self.go_on(Known::Idle, Failure::new("gateway-unavailable", reason.detail), reason.retry_after))
     }
 
-    /// It was we who did not ask, so no attempt is used up: a gateway that was not asked yet comes at once.
+    /// It was we who did not ask, so no attempt is used up: a gateway that was not asked yet and can be comes at once.
     fn step_aside(&self, reason: NotExecuted) -> Halt {
         let charges = charges(self.call);
         let was_asked =
             |gateway: &str| gateway == self.attempt.gateway || charges.iter().any(|charge| charge.gateway == gateway);
-        let takers = self.takers().unwrap_or_default();
-        let after =
-            if takers.iter().all(|gateway| was_asked(gateway)) { reason.retry_after } else { Some(Duration::ZERO) };
-        held_back(after, reason.detail)
+        let is_another_there = self.open_takers().into_iter().any(|gateway| !was_asked(gateway));
+        held_back(if is_another_there { Some(Duration::ZERO) } else { reason.retry_after }, reason.detail)
     }
 
     /// A gateway that takes nothing from us; another one may.
@@ -141,10 +139,9 @@ impl<'a> Charging<'a> {
 
     /// `used_up`: attempts that will have been made when this one has ended, and are not counted yet.
     fn pressure(&self, is_away: bool, used_up: u32) -> Pressure {
-        let mut takers = self.takers().unwrap_or_default();
-        takers.retain(|gateway| self.gateways.charges_closed_for(gateway).is_none());
         let charges = self.charges_with(Known::LeftBehind);
-        let next = route::next(&charges, &takers).and_then(|Route { gateway, .. }| self.gateways.get(gateway));
+        let next =
+            route::next(&charges, &self.open_takers()).and_then(|Route { gateway, .. }| self.gateways.get(gateway));
         Pressure {
             is_away: is_away || self.gateways.charges_closed_for(&self.attempt.gateway).is_some(),
             attempts_left: self.call.attempts_left.map(|left| left.saturating_sub(used_up)),
@@ -156,6 +153,13 @@ impl<'a> Charging<'a> {
 
     fn takers(&self) -> Answer<Vec<&'a str>> {
         self.gateways.takers(&self.input.payment_method, self.input.total)
+    }
+
+    /// Those of them that charges are let through to.
+    fn open_takers(&self) -> Vec<&'a str> {
+        let mut takers = self.takers().unwrap_or_default();
+        takers.retain(|gateway| self.gateways.charges_closed_for(gateway).is_none());
+        takers
     }
 
     /// All charges, with what is known now of this one.

@@ -98,3 +98,15 @@ async fn a_charge_that_can_neither_be_made_nor_ended_is_left_behind() {
     assert_eq!(bench.notes().last().unwrap(), "primary leftBehind");
     assert_eq!(bench.started(), ["settle-doubt"]);
 }
+
+#[tokio::test]
+async fn a_call_that_the_retry_budget_holds_back_waits_when_the_other_gateway_is_closed() {
+    let bench = Bench::with(&[("primary", TELLS), ("backup", TELLS)]);
+    bench.trip(1, Operation::Charge).await;
+    bench.fakes[0].charges.answers(ChargeOutcome::NotExecuted(no_connection()));
+    assert!(matches!(bench.runs().await, Err(Halt::Transient { .. })));
+    bench.use_up_retries(0).await;
+    let halt = bench.runs().await.unwrap_err();
+    assert!(matches!(halt, Halt::Parked { after, .. } if !after.is_zero()), "no turn follows at once: {halt:?}");
+    assert_eq!(bench.fakes[0].asked().len(), 1);
+}
