@@ -97,7 +97,7 @@ impl<'a> Charging<'a> {
     /// This call was not made, and an earlier one by the same key may have moved money, or still may: the charge is
     /// ended where its protocol can, or left behind when it is time. Else the same call comes again.
     pub(super) async fn still_open(&self, reason: NotExecuted) -> Answer<ChargeOutput> {
-        let asked = if self.gateway.capabilities().voids { self.end().await? } else { Asked::Open };
+        let asked = self.end_where_possible().await?;
         let used_up = u32::from(!reason.is_held_back());
         match self.leave_in_time(asked, used_up).await? {
             Asked::Captured(output) => Ok(output),
@@ -109,10 +109,18 @@ impl<'a> Charging<'a> {
         }
     }
 
-    /// What became of the charge. When nobody can tell, and it is time, the order goes on without it.
+    /// What became of the charge. When it may still take money and it is time, it is ended where its protocol can, or
+    /// else the order goes on without it.
     pub(in crate::payments) async fn learn_in_time(&self) -> Answer<Asked> {
-        let asked = self.learn().await?;
+        let asked = match self.learn().await? {
+            Asked::Open if self.pressure(false, 0).is_too_much() => self.end_where_possible().await?,
+            asked => asked,
+        };
         self.leave_in_time(asked, 0).await
+    }
+
+    async fn end_where_possible(&self) -> Answer<Asked> {
+        if self.gateway.capabilities().voids { self.end().await } else { Ok(Asked::Open) }
     }
 
     /// Lets the order go on without a charge whose outcome nobody can tell and which nobody can end, when there is

@@ -110,3 +110,17 @@ async fn a_call_that_the_retry_budget_holds_back_waits_when_the_other_gateway_is
     assert!(matches!(halt, Halt::Parked { after, .. } if !after.is_zero()), "no turn follows at once: {halt:?}");
     assert_eq!(bench.fakes[0].asked().len(), 1);
 }
+
+#[tokio::test]
+async fn a_charge_that_can_be_ended_is_not_left_behind() {
+    let mut bench = left_open_at_stripe().await;
+    for left in [4, 3] {
+        bench.attempts_left = left;
+        bench.fakes[0].probes.answers(ProbeOutcome::NotCaptured { reference: reference("pi_1") });
+        bench.fakes[0].voids.answers(VoidOutcome::Voided { reference: reference("pi_1") });
+        assert_eq!(bench.probes().await, Ok(Probed::NotExecuted));
+    }
+    assert_eq!(bench.fakes[0].asked(), ["probe", "probe", "void"], "not before it is time");
+    assert_eq!(bench.notes().last().unwrap(), "primary voided");
+    assert_eq!(bench.started(), Vec::<String>::new());
+}
