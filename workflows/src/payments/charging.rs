@@ -204,6 +204,10 @@ impl<'a> Charging<'a> {
 
     /// The seats are not kept any longer: makes sure that nothing is charged late.
     pub(super) async fn give_up(&self) -> Answer<ChargeOutput> {
+        if !self.may_be_executed() {
+            self.voided().await?;
+            return Err(hold_expired());
+        }
         let (gateways, order_id, charge) = (self.gateways, self.input.order_id, &self.attempt);
         let (call, notebook) = (self.call, self.notebook);
         let unwanted = Unwanted { gateways, call, notebook, order_id, charge, news: told(call, charge) };

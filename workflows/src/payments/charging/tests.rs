@@ -7,10 +7,12 @@ use crate::{
         fake::{PREPARES, TELLS},
     },
     payments::{
+        HOLD_EXPIRED,
         bench::{Bench, no_answer, no_connection},
         notes::tests::reference,
     },
 };
+use chrono::TimeDelta;
 use orchestrator::action::{Halt, Probed};
 use std::time::Duration;
 
@@ -123,4 +125,16 @@ async fn a_charge_that_can_be_ended_is_not_left_behind() {
     assert_eq!(bench.fakes[0].asked(), ["probe", "probe", "void"], "not before it is time");
     assert_eq!(bench.notes().last().unwrap(), "primary voided");
     assert_eq!(bench.started(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_charge_that_was_never_sent_is_not_ended_anywhere() {
+    let mut bench = Bench::with(&[("primary", TELLS), ("backup", TELLS)]);
+    bench.fakes[0].charges.answers(ChargeOutcome::NotExecuted(no_connection()));
+    assert!(matches!(bench.runs().await, Err(Halt::Transient { .. })));
+    bench.now = bench.input.expires_at - TimeDelta::seconds(5);
+    let halt = bench.runs().await.unwrap_err();
+    assert!(matches!(&halt, Halt::Permanent(failure) if failure.code == HOLD_EXPIRED), "{halt:?}");
+    assert_eq!(bench.notes()[2..], ["backup intended", "backup voided"]);
+    assert_eq!(bench.fakes[1].asked(), Vec::<&str>::new());
 }
