@@ -133,9 +133,13 @@ impl<'a> Charging<'a> {
         }
     }
 
-    /// What became of the charge: by asking, or where nobody can be asked by what was told. News of another amount
+    /// What became of the charge: what was noted, else by asking, or where nobody can be asked by what was told. News of another amount
     /// than the order's is for a person, whatever the gateway says now.
     pub(super) async fn learn(&self) -> Answer<Asked> {
+        if let (Known::Captured(amount), Some(reference)) = (self.attempt.known, &self.attempt.reference) {
+            let captured = Captured { reference: reference.clone(), amount };
+            return self.captured(captured).await.map(Asked::Captured);
+        }
         let Some((told, reference)) = told(self.call, &self.attempt) else { return self.ask().await };
         let reference = reference.or_else(|| self.attempt.reference.clone());
         let is_truth = !self.gateway.capabilities().probes_charges;

@@ -24,9 +24,12 @@ impl Probe for ProbeCharge {
 
     async fn probe(&self, call: &Call, notebook: &dyn Notebook, input: ChargeInput) -> Answer<Probed<ChargeOutput>> {
         let Some(attempt) = last_charge(call) else { return Ok(Probed::NotExecuted) };
-        // what was left behind is not the order's any more, whatever its gateway says now
-        if matches!(attempt.known, Known::Idle | Known::Voided | Known::LeftBehind) {
-            return Ok(Probed::NotExecuted);
+        match attempt.known {
+            // over, as was noted before the worker died; or not the order's any more, whatever its gateway says now
+            Known::Idle | Known::Declined(_) | Known::Voided | Known::LeftBehind | Known::Settled => {
+                return Ok(Probed::NotExecuted);
+            }
+            Known::Captured(_) | Known::Open => {}
         }
         let prepares = self.gateways.get(&attempt.gateway).is_some_and(|found| found.gateway.capabilities().prepares);
         if attempt.reference.is_none() && prepares {

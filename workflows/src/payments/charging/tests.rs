@@ -3,13 +3,13 @@
 use crate::{
     breakers::Operation,
     gateways::{
-        ChargeOutcome, PrepareOutcome, ProbeOutcome, VoidOutcome,
+        Captured, ChargeOutcome, Decline, DeclineCategory, PrepareOutcome, ProbeOutcome, VoidOutcome,
         fake::{PREPARES, TELLS},
     },
     payments::{
-        HOLD_EXPIRED,
+        AMOUNT_MISMATCH, HOLD_EXPIRED,
         bench::{Bench, no_answer, no_connection},
-        notes::tests::reference,
+        notes::tests::{eur, reference},
     },
 };
 use chrono::TimeDelta;
@@ -137,4 +137,29 @@ async fn a_charge_that_was_never_sent_is_not_ended_anywhere() {
     assert!(matches!(&halt, Halt::Permanent(failure) if failure.code == HOLD_EXPIRED), "{halt:?}");
     assert_eq!(bench.notes()[2..], ["backup intended", "backup voided"]);
     assert_eq!(bench.fakes[1].asked(), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_after_its_note_leaves_no_doubt() {
+    let decline = Decline {
+        reference: None,
+        code: "generic".to_owned(),
+        category: DeclineCategory::RetryElsewhere,
+        message: "No.".to_owned(),
+    };
+    let mut bench = Bench::with(&[("primary", TELLS), ("backup", TELLS)]);
+    bench.fakes[0].charges.answers(ChargeOutcome::Declined(decline));
+    assert!(matches!(bench.runs().await, Err(Halt::Transient { .. })));
+    bench.attempts_left = 1;
+    assert_eq!(bench.probes().await, Ok(Probed::NotExecuted));
+    assert_eq!(bench.started(), Vec::<String>::new(), "declined is declined");
+
+    let mut bench = Bench::with(&[("primary", TELLS), ("backup", TELLS)]);
+    let too_much = Captured { reference: reference("psp_1"), amount: eur(101) };
+    bench.fakes[0].charges.answers(ChargeOutcome::Captured(too_much));
+    assert!(matches!(bench.runs().await, Err(Halt::Permanent(_))));
+    bench.attempts_left = 1;
+    let found = bench.probes().await.unwrap();
+    assert!(matches!(&found, Probed::Refused(failure) if failure.code == AMOUNT_MISMATCH), "{found:?}");
+    assert_eq!(bench.started(), Vec::<String>::new(), "it is for a person");
 }
