@@ -66,8 +66,8 @@ pub enum Why {
     RetryBudget,
 }
 
-/// That a call may be made; [`GatewayBreakers::settle`] takes it back. When nobody does, because the call was dropped,
-/// the breaker finds that it is lost.
+/// That a call may be made; [`GatewayBreakers::settle`] takes it back. When nobody does, because its process died, the
+/// breaker finds that it is lost.
 #[derive(Debug)]
 #[must_use]
 pub struct Pass {

@@ -6,7 +6,7 @@
 //! comes later, after whatever crash, knows whom to ask about what.
 
 #[cfg(test)]
-mod bench;
+pub(crate) mod bench;
 mod charge;
 mod charges;
 mod charging;

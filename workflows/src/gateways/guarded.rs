@@ -6,14 +6,16 @@ use super::{
     Refusal, RefusalClass, VoidOutcome, WebhookError, WebhookEvent,
 };
 use crate::{
-    breakers::{End, Failing, GatewayBreakers, HeldBack, Operation, Why},
+    breakers::{End, Failing, GatewayBreakers, HeldBack, Operation, Pass, Why},
     ids::OrderId,
     money::Money,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use reqwest::header::HeaderMap;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// This gateway, behind these breakers.
 #[must_use]
@@ -36,11 +38,40 @@ impl Guarded {
     ) -> O {
         match self.breakers.admit(operation, name.as_deref()).await {
             Ok(pass) => {
+                let mut under_way = UnderWay::new(&self.breakers, pass);
                 let outcome = call.await;
-                self.breakers.settle(pass, outcome.end()).await;
+                under_way.end = outcome.end();
                 outcome
             }
             Err(held_back) => O::held_back(held_back),
+        }
+    }
+}
+
+/// A call that is being made. When it has ended its breaker is told how, also when nobody waits for it any more: to
+/// whoever dropped it, it took too long.
+struct UnderWay {
+    breakers: GatewayBreakers,
+    pass: Option<Pass>,
+    end: End,
+}
+
+impl UnderWay {
+    fn new(breakers: &GatewayBreakers, pass: Pass) -> Self {
+        Self { breakers: breakers.clone(), pass: Some(pass), end: End::Failed(Failing::Timeout) }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Some(pass) = self.pass.take() else { return };
+        let (breakers, end) = (self.breakers.clone(), self.end);
+        let mut settling = Box::pin(async move { breakers.settle(pass, end).await });
+        // mostly there is nothing to wait for; a move waits for Redis, and the call's answer does not wait for that
+        if (&mut settling).now_or_never().is_none()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            drop(runtime.spawn(settling));
         }
     }
 }
@@ -267,3 +298,6 @@ impl From<HeldBack> for Doubt {
         Self { reason: DoubtReason::BreakerOpen, detail: held_back.detail, retry_after: Some(held_back.after) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use std::{
 };
 
 /// How long one call may take.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(8);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(8);
 /// How long the seats are kept.
 const HOLD_SECS: i64 = 900;
 /// What the breakers' clock shows in the beginning.
@@ -156,7 +156,7 @@ impl Bench {
     }
 }
 
-pub(super) fn no_answer() -> Doubt {
+pub(crate) fn no_answer() -> Doubt {
     Doubt { reason: DoubtReason::Timeout, detail: "no answer".to_owned(), retry_after: None }
 }
 
