@@ -25,12 +25,15 @@ pub fn documents(demo_actions: bool) -> Vec<(&'static str, &'static str)> {
 mod tests {
     use super::*;
     use crate::{
-        payments::Gateways,
+        payments::{CALL_TAKES_MAX, CALLS_MAX, Charge, Gateways, Settle, TakeBack},
         registry::{Needs, registry},
         settings::BookingSettings,
         tickets::TicketKeys,
     };
-    use orchestrator::definition::Definition;
+    use orchestrator::{
+        action::{ExternalAction, Registry},
+        definition::Definition,
+    };
     use serde_json::Value;
     use std::{fs, path::Path, sync::Arc};
 
@@ -61,19 +64,42 @@ mod tests {
         }
     }
 
+    fn all_actions(demo_actions: bool) -> Registry {
+        registry(&Needs {
+            gateways: Arc::new(Gateways::default()),
+            ticket_keys: TicketKeys::development(),
+            settings: BookingSettings::default(),
+            demo_actions,
+        })
+        .unwrap()
+    }
+
     #[test]
     fn every_document_is_without_mistakes() {
         for demo_actions in [false, true] {
-            let registry = registry(&Needs {
-                gateways: Arc::new(Gateways::default()),
-                ticket_keys: TicketKeys::development(),
-                settings: BookingSettings::default(),
-                demo_actions,
-            })
-            .unwrap();
+            let registry = all_actions(demo_actions);
             for (file, yaml) in documents(demo_actions) {
                 assert_eq!(Definition::read(yaml, &registry).err(), None, "{file}");
             }
         }
+    }
+
+    #[test]
+    fn what_charges_and_ends_charges_has_time_for_all_its_calls() {
+        let registry = all_actions(false);
+        let mut seen = Vec::new();
+        for (file, yaml) in documents(false) {
+            for step in Definition::read(yaml, &registry).unwrap().steps {
+                let forward = (step.action, step.timeout);
+                let backward = step.compensation.map(|compensation| (compensation.action, compensation.timeout));
+                for (action, timeout) in [Some(forward), backward].into_iter().flatten() {
+                    if [Charge::NAME, TakeBack::NAME, Settle::NAME].contains(&action.as_str()) {
+                        assert!(timeout > CALL_TAKES_MAX * CALLS_MAX, "{file}: {action} has {timeout:?}");
+                        seen.push(action);
+                    }
+                }
+            }
+        }
+        assert_eq!(seen, [Charge::NAME, TakeBack::NAME, Settle::NAME]);
     }
 }

@@ -39,6 +39,12 @@ pub const AMOUNT_MISMATCH: &str = "amount-mismatch";
 /// The seats are not kept any longer.
 pub const HOLD_EXPIRED: &str = "hold-expired";
 
+/// How many calls one attempt makes one after another, each of which may take its time: what is asked about first, what
+/// is done then, and what that came to where its answer does not say.
+pub const CALLS_MAX: u32 = 3;
+/// How long one call may take at most, so that a step which pays has the time for all that it makes.
+pub const CALL_TAKES_MAX: Duration = Duration::from_secs(8);
+
 /// The failure that a decline is.
 fn declined(decline: &Decline) -> Failure {
     let code = match decline.code.as_str() {

@@ -5,6 +5,8 @@ use std::{collections::HashSet, fs, net::SocketAddr, path::Path};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
+use workflows::payments::{CALL_TAKES_MAX, CALLS_MAX};
+
 use super::{Config, Gateway, Profile, Protocol};
 
 /// Secrets that everybody knows: what documentation, sandboxes and our own examples use.
@@ -53,6 +55,7 @@ pub(super) fn complaints(config: &Config) -> Vec<String> {
     if config.security.profile == Profile::Production {
         plain_connections(config, &mut found);
         default_secrets(config, &mut found);
+        slow_gateways(config, &mut found);
     }
     found
 }
@@ -187,5 +190,17 @@ fn default_secrets(config: &Config, found: &mut Vec<String>) {
                 ));
             }
         }
+    }
+}
+
+/// A step that pays must have the time for all its calls: one that runs out of it cannot go to the next gateway.
+fn slow_gateways(config: &Config, found: &mut Vec<String>) {
+    let most = CALL_TAKES_MAX.as_millis();
+    for gateway in config.gateways.iter().filter(|gateway| u128::from(gateway.timeout_ms) > most) {
+        found.push(format!(
+            "gateways.{}.timeout_ms must be at most {most} in the profile production: a payment makes up to {CALLS_MAX} \
+             calls one after another, and its step waits no longer than for that many",
+            gateway.name
+        ));
     }
 }

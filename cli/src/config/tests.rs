@@ -167,7 +167,8 @@ fn a_secret_may_be_in_a_file_but_not_twice() {
 fn production_refuses_plain_connections_and_default_secrets_all_at_once() {
     let text = "[security]\nprofile = \"production\"\n[http]\nlisten = \"0.0.0.0:80\"\n\
                 [worker]\ndemo_actions = true\n\
-                [[gateways]]\nname = \"a\"\nbase_url = \"http://a.example\"\napi_key = \"sk_test_x\"";
+                [[gateways]]\nname = \"a\"\nbase_url = \"http://a.example\"\napi_key = \"sk_test_x\"\n\
+                timeout_ms = 8001";
     let variables = [("DATABASE_URL", "postgres://db/x"), ("REDIS_URL", "rediss://a,redis://b")];
     let found = complaints(loaded("production", text, &variables)).join("\n");
     for named in [
@@ -177,6 +178,7 @@ fn production_refuses_plain_connections_and_default_secrets_all_at_once() {
         "gateways.a.base_url",
         "gateways.a.api_key",
         "gateways.a.webhook_secret",
+        "gateways.a.timeout_ms must be at most 8000 in the profile production: a payment makes up to 3 calls",
         "worker.demo_actions",
         "security.ticket_key_file",
         "security.data_key_file",

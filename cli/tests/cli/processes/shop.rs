@@ -119,7 +119,7 @@ impl Api {
     /// From now on a payment may take longer than any test: nobody gives up on a call that a test holds.
     pub(super) async fn let_payments_take_their_time(&self) {
         const BOOK_TICKETS: &str = include_str!("../../../../workflows/definitions/book-tickets.yaml");
-        let patient = BOOK_TICKETS.replace("timeout: 10s", "timeout: 14m");
+        let patient = BOOK_TICKETS.replace("timeout: 30s", "timeout: 14m");
         assert_ne!(patient, BOOK_TICKETS);
         self.define("book-tickets", &patient).await;
     }
