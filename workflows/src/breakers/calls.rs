@@ -48,7 +48,7 @@ pub enum End {
     Failed(Failing),
     /// It turned the call away, and asks to be left alone for so long.
     Throttled(Option<Duration>),
-    /// There was no call.
+    /// There was no call, or none that says anything about those that move money.
     NotMade,
 }
 

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use reqwest::header::HeaderMap;
 use std::sync::Arc;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::unconstrained};
 
 /// This gateway, behind these breakers.
 #[must_use]
@@ -66,7 +66,7 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         let Some(pass) = self.pass.take() else { return };
         let (breakers, end) = (self.breakers.clone(), self.end);
-        let mut settling = Box::pin(async move { breakers.settle(pass, end).await });
+        let mut settling = Box::pin(unconstrained(async move { breakers.settle(pass, end).await }));
         // mostly there is nothing to wait for; a move waits for Redis, and the call's answer does not wait for that
         if (&mut settling).now_or_never().is_none()
             && let Ok(runtime) = Handle::try_current()
@@ -161,8 +161,8 @@ trait Guardable {
 impl Guardable for PrepareOutcome {
     fn end(&self) -> End {
         match self {
-            Self::Prepared(_) | Self::Declined(_) => End::Answered,
-            Self::NothingToPrepare => End::NotMade,
+            // it moves no money: that it goes well says nothing about the call that does
+            Self::Prepared(_) | Self::Declined(_) | Self::NothingToPrepare => End::NotMade,
             Self::NotExecuted(why) => not_executed(why),
             Self::Refused(refusal) => refused(refusal),
             Self::Unknown(doubt) => doubtful(doubt),

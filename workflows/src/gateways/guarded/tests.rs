@@ -3,25 +3,33 @@
 use super::*;
 use crate::{
     breakers::{BreakerSettings, Surroundings},
-    gateways::fake::{Fake, TELLS},
+    gateways::{
+        Captured,
+        fake::{Fake, PREPARES, TELLS},
+    },
     money::Currency,
     payments::bench::{TIMEOUT, no_answer},
 };
 use orchestrator::{SagaId, ids::Uuid};
-use std::{sync::atomic::AtomicI64, time::Duration};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 struct Bench {
     fake: Arc<Fake>,
     breakers: GatewayBreakers,
     gateway: Arc<dyn Gateway>,
+    clock: Arc<AtomicI64>,
 }
 
 impl Bench {
     fn of(capabilities: Capabilities) -> Self {
         let fake = Fake::new("primary", capabilities);
-        let surroundings = Surroundings::by_hand(Arc::new(AtomicI64::new(1_000_000)));
+        let clock = Arc::new(AtomicI64::new(1_000_000));
+        let surroundings = Surroundings::by_hand(Arc::clone(&clock));
         let breakers = GatewayBreakers::alone("primary", TIMEOUT, BreakerSettings::default(), surroundings);
-        Self { gateway: guarded(Arc::<Fake>::clone(&fake), breakers.clone()), fake, breakers }
+        Self { gateway: guarded(Arc::<Fake>::clone(&fake), breakers.clone()), fake, breakers, clock }
     }
 
     async fn charge(&self, key: &str, order: u128) -> ChargeOutcome {
@@ -52,4 +60,47 @@ async fn calls_that_nobody_waits_for_any_more_open_the_breaker_too() {
     }
     assert_eq!(bench.stands(), "open");
     assert_eq!(bench.breakers.standing(Operation::Charge).errors["timeout"], 10);
+}
+
+#[tokio::test]
+async fn charges_that_fail_open_the_breaker_however_well_they_are_prepared() {
+    let bench = Bench::of(PREPARES);
+    for order in 0..10 {
+        let key = IdempotencyKey::new(format!("k:{order}")).unwrap();
+        let prepared = Reference::new(format!("pi_{order}")).unwrap();
+        bench.fake.prepares.answers(PrepareOutcome::Prepared(prepared.clone()));
+        let captured = Captured { reference: prepared, amount: request(order).amount };
+        let outcome = if order == 0 { ChargeOutcome::Captured(captured) } else { ChargeOutcome::Unknown(no_answer()) };
+        bench.fake.charges.answers(outcome);
+        assert_eq!(bench.stands(), "closed", "so far {order} calls");
+        bench.gateway.prepare(&key, &request(order)).await;
+        bench.charge(key.as_str(), order).await;
+    }
+    assert_eq!(bench.stands(), "open", "nine charges of ten have failed");
+
+    let fails = Bench::of(PREPARES);
+    for order in 0..10 {
+        fails.fake.prepares.answers(PrepareOutcome::Unknown(no_answer()));
+        fails.gateway.prepare(&"k".to_owned().try_into().unwrap(), &request(order)).await;
+    }
+    assert_eq!(fails.stands(), "open", "a gateway that fails before is not well either");
+}
+
+#[tokio::test]
+async fn a_charge_that_was_prepared_is_not_the_one_that_closes_the_breaker() {
+    let bench = Bench::of(PREPARES);
+    for order in 0..10 {
+        bench.fake.charges.answers(ChargeOutcome::Unknown(no_answer()));
+        bench.charge("k", order).await;
+    }
+    bench.clock.fetch_add(5_000, Ordering::SeqCst);
+    for order in 0..200 {
+        bench.fake.prepares.answers(PrepareOutcome::Prepared(Reference::new("pi").unwrap()));
+        bench.gateway.prepare(&"k".to_owned().try_into().unwrap(), &request(order)).await;
+    }
+    assert_ne!(bench.stands(), "closed");
+    bench.fake.charges.answers(ChargeOutcome::Unknown(no_answer()));
+    bench.charge("k", 1_000).await;
+    assert_eq!(bench.stands(), "open");
+    assert!(bench.breakers.closed_for(Operation::Charge).is_some());
 }
