@@ -106,7 +106,8 @@ impl Gateway for Guarded {
         if !self.capabilities().prepares {
             return self.gateway.prepare(key, charge).await;
         }
-        self.call(Operation::Charge, Some(format!("prepare:{key}")), self.gateway.prepare(key, charge)).await
+        let name = format!("prepare:{}", charge.order_id);
+        self.call(Operation::Charge, Some(name), self.gateway.prepare(key, charge)).await
     }
 
     async fn charge(
@@ -115,8 +116,9 @@ impl Gateway for Guarded {
         charge: &ChargeRequest,
         reference: Option<&Reference>,
     ) -> ChargeOutcome {
-        let call = self.gateway.charge(key, charge, reference);
-        self.call(Operation::Charge, Some(format!("charge:{key}")), call).await
+        // another charge of the order, by another key, is a repeated call when this one was not answered
+        let name = format!("charge:{}", charge.order_id);
+        self.call(Operation::Charge, Some(name), self.gateway.charge(key, charge, reference)).await
     }
 
     async fn probe(&self, charge: &ChargeRequest, reference: Option<&Reference>) -> ProbeOutcome {

@@ -25,10 +25,14 @@ struct Bench {
 
 impl Bench {
     fn of(capabilities: Capabilities) -> Self {
+        Self::with(capabilities, BreakerSettings::default())
+    }
+
+    fn with(capabilities: Capabilities, settings: BreakerSettings) -> Self {
         let fake = Fake::new("primary", capabilities);
         let clock = Arc::new(AtomicI64::new(1_000_000));
         let surroundings = Surroundings::by_hand(Arc::clone(&clock));
-        let breakers = GatewayBreakers::alone("primary", TIMEOUT, BreakerSettings::default(), surroundings);
+        let breakers = GatewayBreakers::alone("primary", TIMEOUT, settings, surroundings);
         Self { gateway: guarded(Arc::<Fake>::clone(&fake), breakers.clone()), fake, breakers, clock }
     }
 
@@ -103,4 +107,24 @@ async fn a_charge_that_was_prepared_is_not_the_one_that_closes_the_breaker() {
     bench.charge("k", 1_000).await;
     assert_eq!(bench.stands(), "open");
     assert!(bench.breakers.closed_for(Operation::Charge).is_some());
+}
+
+#[tokio::test]
+async fn another_charge_of_an_order_is_a_repeated_call_until_one_was_answered() {
+    let bench = Bench::with(TELLS, BreakerSettings { minimum_calls: 1_000, ..BreakerSettings::default() });
+    for generation in 0..11 {
+        bench.fake.charges.answers(ChargeOutcome::Unknown(no_answer()));
+        bench.charge(&format!("k:{generation}"), 1).await;
+    }
+    assert_eq!(bench.fake.asked().len(), 11, "the first, and ten more that are there from the beginning");
+    let ChargeOutcome::NotExecuted(reason) = bench.charge("k:11", 1).await else { panic!("it was made") };
+    assert_eq!(reason.reason, NotExecutedReason::RetryBudget);
+
+    bench.fake.charges.answers(ChargeOutcome::Voided { reference: Reference::new("pi").unwrap() });
+    bench.charge("other", 2).await;
+    for _ in 0..100 {
+        bench.fake.charges.answers(ChargeOutcome::Voided { reference: Reference::new("pi").unwrap() });
+        let outcome = bench.charge("other:2", 2).await;
+        assert!(matches!(outcome, ChargeOutcome::Voided { .. }), "what was answered is not repeated");
+    }
 }
