@@ -348,16 +348,18 @@ impl GatewayBreakers {
 
     fn held_back(&self, operation: Operation, why: Why, wait: i64) -> HeldBack {
         let gateway = &self.0.gateway;
-        let outcome = match why {
-            Why::Open => "breaker",
-            Why::RetryBudget => "retry-budget",
+        let (outcome, detail) = match why {
+            Why::Open => ("breaker", parked_reason(gateway, operation)),
+            Why::RetryBudget => {
+                ("retry-budget", format!("the retry budget of {gateway} to have enough for another {operation}"))
+            }
         };
         metrics::counter!(
             "showrunner_gateway_calls_held_back_total",
             "gateway" => gateway.clone(), "operation" => operation.as_str(), "why" => outcome
         )
         .increment(1);
-        HeldBack { why, detail: parked_reason(gateway, operation), after: self.0.surroundings.spread(wait) }
+        HeldBack { why, detail, after: self.0.surroundings.spread(wait) }
     }
 
     /// Says what has changed, once.

@@ -184,7 +184,9 @@ async fn repeated_calls_are_held_back_when_there_are_too_many() {
         // dropped: nobody hears of it
         drop(call("refund:a").await.unwrap());
     }
-    assert_eq!(call("refund:a").await.unwrap_err().why, Why::RetryBudget);
+    let held_back = call("refund:a").await.unwrap_err();
+    assert_eq!(held_back.why, Why::RetryBudget);
+    assert_eq!(held_back.detail, "the retry budget of primary to have enough for another refund", "no breaker is open");
     assert!(call("refund:b").await.is_ok(), "first calls are not");
 }
 

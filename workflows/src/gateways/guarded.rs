@@ -281,7 +281,7 @@ fn doubtful(doubt: &Doubt) -> End {
         DoubtReason::InFlight | DoubtReason::KeyReused | DoubtReason::UnexpectedState | DoubtReason::NotAsked => {
             End::Answered
         }
-        DoubtReason::BreakerOpen => End::NotMade,
+        DoubtReason::BreakerOpen | DoubtReason::RetryBudget => End::NotMade,
     }
 }
 
@@ -297,7 +297,7 @@ impl From<HeldBack> for NotExecuted {
 
 impl From<HeldBack> for Doubt {
     fn from(held_back: HeldBack) -> Self {
-        Self { reason: DoubtReason::BreakerOpen, detail: held_back.detail, retry_after: Some(held_back.after) }
+        NotExecuted::from(held_back).into()
     }
 }
 

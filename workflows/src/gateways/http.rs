@@ -131,7 +131,8 @@ impl From<NotExecuted> for Doubt {
         let reason = match reason {
             NotExecutedReason::NoConnection => DoubtReason::NoConnection,
             NotExecutedReason::RateLimited => DoubtReason::RateLimited,
-            NotExecutedReason::BreakerOpen | NotExecutedReason::RetryBudget => DoubtReason::BreakerOpen,
+            NotExecutedReason::BreakerOpen => DoubtReason::BreakerOpen,
+            NotExecutedReason::RetryBudget => DoubtReason::RetryBudget,
         };
         Self { reason, detail, retry_after }
     }

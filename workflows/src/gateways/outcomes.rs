@@ -141,16 +141,17 @@ pub enum DoubtReason {
     RateLimited,
     /// The gateway would not be asked: our key or our address is wrong. Only of calls that ask.
     NotAsked,
-    /// We did not ask: the gateway's breaker is open for this operation, or the retry budget is used up. Of calls that
-    /// ask, and of voids.
+    /// We did not ask: the gateway's breaker is open for this operation. Of calls that ask, and of voids.
     BreakerOpen,
+    /// We did not ask: the same call was made before, and repeated calls are as many as they may be for now. Of voids.
+    RetryBudget,
 }
 
 impl Doubt {
     /// Whether it was we who did not ask. The doubt is as old as it was, and no attempt is used up.
     #[must_use]
     pub fn is_held_back(&self) -> bool {
-        self.reason == DoubtReason::BreakerOpen
+        matches!(self.reason, DoubtReason::BreakerOpen | DoubtReason::RetryBudget)
     }
 }
 

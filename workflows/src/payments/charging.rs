@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     gateways::{
-        Captured, ChargeOutcome, ChargeRequest, Decline, Doubt, Gateway, IdempotencyKey, PrepareOutcome, ProbeOutcome,
-        Reference, VoidOutcome,
+        Captured, ChargeOutcome, ChargeRequest, Decline, Doubt, DoubtReason, Gateway, IdempotencyKey, PrepareOutcome,
+        ProbeOutcome, Reference, VoidOutcome,
     },
     money::Money,
 };
@@ -39,14 +39,14 @@ pub(super) enum Asked {
     Unknown {
         /// What follows when nobody else can help.
         halt: Halt,
-        /// The gateway is kept from being asked.
+        /// The gateway is kept from being asked by its breaker.
         is_away: bool,
     },
 }
 
 impl Asked {
     fn unknown(doubt: Doubt) -> Self {
-        Self::Unknown { is_away: doubt.is_held_back(), halt: doubtful(doubt) }
+        Self::Unknown { is_away: doubt.reason == DoubtReason::BreakerOpen, halt: doubtful(doubt) }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 use chrono::TimeDelta;
 use orchestrator::action::{Halt, Probed};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 const AT_ONCE: Duration = Duration::ZERO;
 
@@ -162,4 +162,22 @@ async fn a_worker_that_dies_after_its_note_leaves_no_doubt() {
     let found = bench.probes().await.unwrap();
     assert!(matches!(&found, Probed::Refused(failure) if failure.code == AMOUNT_MISMATCH), "{found:?}");
     assert_eq!(bench.started(), Vec::<String>::new(), "it is for a person");
+}
+
+#[tokio::test]
+async fn a_void_that_the_retry_budget_holds_back_is_no_reason_to_leave_a_charge_behind() {
+    let mut bench = Bench::with(&[("primary", PREPARES), ("backup", PREPARES)]);
+    let primary = Arc::clone(&bench.fakes[0]);
+    primary.prepares.answers(PrepareOutcome::Prepared(reference("pi_1")));
+    primary.charges.answers(ChargeOutcome::Unknown(no_answer()));
+    assert!(matches!(bench.runs().await, Err(Halt::InDoubt(_))));
+    bench.attempts_left = 5;
+    primary.probes.answers(ProbeOutcome::NotCaptured { reference: reference("pi_1") });
+    primary.voids.answers(VoidOutcome::Unknown(no_answer()));
+    assert!(matches!(bench.probes().await, Err(Halt::InDoubt(_))));
+    bench.use_up_retries(0).await;
+    primary.probes.answers(ProbeOutcome::NotCaptured { reference: reference("pi_1") });
+    let halt = bench.probes().await.unwrap_err();
+    assert!(matches!(&halt, Halt::Parked { reason, .. } if reason.contains("retry budget")), "{halt:?}");
+    assert_eq!(bench.started(), Vec::<String>::new(), "it is well, and there is time");
 }
