@@ -109,6 +109,12 @@ impl Bench {
         }
     }
 
+    /// As if it had answered 429, and for how long to be left alone.
+    pub(super) async fn asks_for_patience(&self, gateway: usize, patience: Duration) {
+        let pass = self.breakers[gateway].admit(Operation::Charge, None).await.unwrap();
+        self.breakers[gateway].settle(pass, End::Throttled(Some(patience))).await;
+    }
+
     /// As if as many calls had been repeated as may be.
     pub(super) async fn use_up_retries(&self, gateway: usize) {
         while let Ok(pass) = self.breakers[gateway].admit(Operation::Charge, Some("another order's")).await {

@@ -110,7 +110,7 @@ impl Charge {
         let let_through = |gateway: &&str| self.gateways.charges_closed_for(gateway).is_none();
         let open: Vec<_> = takers.iter().copied().filter(let_through).collect();
         let Route { gateway, generation } =
-            route::next(&charges, &open).ok_or_else(|| self.kept_away(call, input, &takers))?;
+            route::next(&charges, &open).ok_or_else(|| self.kept_away(call, input, &charges, &takers))?;
         let base = format!("{}:{gateway}", call.idempotency_key());
         let key = if generation == 1 { base } else { format!("{base}:{generation}") };
         let key = IdempotencyKey::new(key).map_err(|error| Halt::permanent("idempotency-key", error.to_string()))?;
@@ -118,9 +118,10 @@ impl Charge {
     }
 
     /// Nobody who could take the payment lets charges through: until the first of them does, or the hold is over.
-    fn kept_away(&self, call: &Call, input: &ChargeInput, takers: &[&str]) -> Halt {
+    fn kept_away(&self, call: &Call, input: &ChargeInput, charges: &[Attempted], takers: &[&str]) -> Halt {
         let Ok(left) = (input.expires_at - call.now).to_std() else { return hold_expired() };
-        let closed = takers.iter().filter_map(|gateway| Some((self.gateways.charges_closed_for(gateway)?, gateway)));
+        let of_use = takers.iter().filter(|taker| route::next(charges, &[taker]).is_some());
+        let closed = of_use.filter_map(|gateway| Some((self.gateways.charges_closed_for(gateway)?, gateway)));
         match closed.min() {
             Some((wait, gateway)) => {
                 Halt::Parked { after: wait.min(left), reason: parked_reason(gateway, Operation::Charge) }

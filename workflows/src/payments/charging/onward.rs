@@ -67,7 +67,17 @@ impl<'a> Charging<'a> {
         let was_asked =
             |gateway: &str| gateway == self.attempt.gateway || charges.iter().any(|charge| charge.gateway == gateway);
         let is_another_there = self.open_takers().into_iter().any(|gateway| !was_asked(gateway));
-        held_back(if is_another_there { Some(Duration::ZERO) } else { reason.retry_after }, reason.detail)
+        if is_another_there { held_back(Some(Duration::ZERO), reason.detail) } else { self.parked(reason) }
+    }
+
+    /// Until the call may be made, and no longer than the seats are kept.
+    fn parked(&self, reason: NotExecuted) -> Halt {
+        let after = reason.retry_after.map(|after| after.min(self.hold_left()));
+        held_back(after, reason.detail)
+    }
+
+    fn hold_left(&self) -> Duration {
+        (self.input.expires_at - self.call.now).to_std().unwrap_or_default()
     }
 
     /// A gateway that takes nothing from us; another one may.
@@ -101,6 +111,7 @@ impl<'a> Charging<'a> {
         let used_up = u32::from(!reason.is_held_back());
         match self.leave_in_time(asked, used_up).await? {
             Asked::Captured(output) => Ok(output),
+            Asked::Open if reason.is_held_back() => Err(self.parked(reason)),
             Asked::Open => Err(not_executed(reason)),
             // the next one at once, unless this was an attempt
             Asked::Ended if reason.is_held_back() => Err(held_back(Some(Duration::ZERO), reason.detail)),
@@ -153,7 +164,7 @@ impl<'a> Charging<'a> {
         Pressure {
             is_away: is_away || self.gateways.charges_closed_for(&self.attempt.gateway).is_some(),
             attempts_left: self.call.attempts_left.map(|left| left.saturating_sub(used_up)),
-            hold_left: (self.input.expires_at - self.call.now).to_std().unwrap_or_default(),
+            hold_left: self.hold_left(),
             call_takes: self.call_takes,
             next_takes: next.map(|next| next.timeout),
         }

@@ -1,7 +1,7 @@
 //! What follows from what gateways answer, attempt by attempt.
 
 use crate::{
-    breakers::Operation,
+    breakers::{Operation, parked_reason},
     gateways::{
         Captured, ChargeOutcome, Decline, DeclineCategory, PrepareOutcome, ProbeOutcome, VoidOutcome,
         fake::{PREPARES, TELLS},
@@ -17,6 +17,12 @@ use orchestrator::action::{Halt, Probed};
 use std::{sync::Arc, time::Duration};
 
 const AT_ONCE: Duration = Duration::ZERO;
+
+/// Another gateway could do better.
+fn decline() -> Decline {
+    let (code, message) = ("processing_error".to_owned(), "No.".to_owned());
+    Decline { reference: None, code, category: DeclineCategory::RetryElsewhere, message }
+}
 
 /// The primary was asked once and has not answered; the journal says no more.
 async fn in_doubt_at_adyen() -> Bench {
@@ -141,14 +147,8 @@ async fn a_charge_that_was_never_sent_is_not_ended_anywhere() {
 
 #[tokio::test]
 async fn a_worker_that_dies_after_its_note_leaves_no_doubt() {
-    let decline = Decline {
-        reference: None,
-        code: "generic".to_owned(),
-        category: DeclineCategory::RetryElsewhere,
-        message: "No.".to_owned(),
-    };
     let mut bench = Bench::with(&[("primary", TELLS), ("backup", TELLS)]);
-    bench.fakes[0].charges.answers(ChargeOutcome::Declined(decline));
+    bench.fakes[0].charges.answers(ChargeOutcome::Declined(decline()));
     assert!(matches!(bench.runs().await, Err(Halt::Transient { .. })));
     bench.attempts_left = 1;
     assert_eq!(bench.probes().await, Ok(Probed::NotExecuted));
@@ -180,4 +180,27 @@ async fn a_void_that_the_retry_budget_holds_back_is_no_reason_to_leave_a_charge_
     let halt = bench.probes().await.unwrap_err();
     assert!(matches!(&halt, Halt::Parked { reason, .. } if reason.contains("retry budget")), "{halt:?}");
     assert_eq!(bench.started(), Vec::<String>::new(), "it is well, and there is time");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_gateway_that_has_declined() {
+    let bench = Bench::with(&[("primary", TELLS), ("backup", TELLS)]);
+    bench.fakes[0].charges.answers(ChargeOutcome::Declined(decline()));
+    assert!(matches!(bench.runs().await, Err(Halt::Transient { .. })));
+    bench.trip(0, Operation::Charge).await;
+    bench.asks_for_patience(1, Duration::from_secs(60)).await;
+    let halt = bench.runs().await.unwrap_err();
+    let Halt::Parked { after, reason } = &halt else { panic!("{halt:?}") };
+    assert_eq!(*after, Duration::from_secs(60), "not until the primary's breaker lets calls through");
+    assert_eq!(*reason, parked_reason("backup", Operation::Charge));
+}
+
+#[tokio::test]
+async fn nobody_is_parked_for_longer_than_the_seats_are_kept() {
+    let mut bench = in_doubt_at_adyen().await;
+    bench.trip(1, Operation::Charge).await;
+    bench.asks_for_patience(0, Duration::from_secs(300)).await;
+    let left = Duration::from_secs(20);
+    bench.now = bench.input.expires_at - left;
+    assert!(matches!(bench.runs().await, Err(Halt::Parked { after, .. }) if after == left));
 }
