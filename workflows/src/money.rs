@@ -111,6 +111,30 @@ impl Money {
             .collect()
     }
 
+    /// Parts in the proportion of `weights` that add up exactly: what rounding down leaves over goes, one minor unit
+    /// each, to the parts that lost most by it, the first of them where several lost the same. Weights that are all
+    /// zero are all the same.
+    #[must_use]
+    pub fn split_by(self, weights: &[u64]) -> Vec<Self> {
+        let whole: i128 = weights.iter().map(|weight| i128::from(*weight)).sum();
+        if whole == 0 {
+            return NonZeroUsize::new(weights.len()).map_or_else(Vec::new, |parts| self.split(parts));
+        }
+        // below 2^127: an amount has 63 bits and a weight 64
+        let exact = |weight: &u64| i128::from(self.amount_minor) * i128::from(*weight);
+        let mut parts: Vec<i128> = weights.iter().map(|weight| exact(weight) / whole).collect();
+        let mut losers: Vec<(i128, usize)> =
+            weights.iter().enumerate().map(|(index, weight)| ((exact(weight) % whole).abs(), index)).collect();
+        losers.sort_by_key(|(lost, index)| (std::cmp::Reverse(*lost), *index));
+        let left_over = i128::from(self.amount_minor) - parts.iter().sum::<i128>();
+        let each = left_over.signum();
+        for (_, index) in losers.into_iter().take(usize::try_from(left_over.unsigned_abs()).unwrap_or(usize::MAX)) {
+            parts[index] += each;
+        }
+        // no part is larger than the whole
+        parts.into_iter().map(|part| Self::new(i64::try_from(part).unwrap_or_default(), self.currency)).collect()
+    }
+
     /// This, when there is something of it.
     ///
     /// # Errors
@@ -216,6 +240,17 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_over_three_prices_adds_up() {
+        assert_eq!(eur(10_000).split_by(&[4500, 4500, 4500]), [eur(3334), eur(3333), eur(3333)]);
+        assert_eq!(eur(10_000).split_by(&[3333, 3334, 3333]), [eur(3333), eur(3334), eur(3333)]);
+        assert_eq!(eur(10_000).split_by(&[1, 2, 4]), [eur(1429), eur(2857), eur(5714)]);
+        assert_eq!(eur(-10_000).split_by(&[1, 1, 1]), [eur(-3334), eur(-3333), eur(-3333)]);
+        assert_eq!(eur(5).split_by(&[0, 0]), [eur(3), eur(2)]);
+        assert_eq!(eur(5).split_by(&[0, 7]), [eur(0), eur(5)]);
+        assert_eq!(eur(5).split_by(&[]), []);
+    }
+
+    #[test]
     fn exponents_are_those_of_iso_4217() {
         assert_eq!(Money::new(4500, Currency::JPY).to_string(), "4500 JPY");
         assert_eq!(Money::new(4500, Currency::BHD).to_string(), "4.500 BHD");
@@ -275,6 +310,28 @@ mod tests {
             let largest = shares.iter().map(|share| share.amount_minor).max().unwrap();
             let smallest = shares.iter().map(|share| share.amount_minor).min().unwrap();
             prop_assert!(largest - smallest <= 1);
+        }
+
+        #[test]
+        fn weighted_parts_add_up_and_are_off_by_less_than_one(
+            amount: i64,
+            weights in proptest::collection::vec(0_u64..1_000_000_000_000, 1..60),
+        ) {
+            let shares = eur(amount).split_by(&weights);
+            prop_assert_eq!(shares.len(), weights.len());
+            prop_assert_eq!(Money::sum(Currency::EUR, shares.iter().copied()), Ok(eur(amount)));
+            let whole: i128 = weights.iter().map(|weight| i128::from(*weight)).sum();
+            for (share, weight) in shares.iter().zip(&weights) {
+                // in parts of a minor unit, of which it has `whole`
+                let exact = i128::from(amount) * i128::from(*weight);
+                let off = i128::from(share.amount_minor) * whole - exact;
+                prop_assert!(whole == 0 || off.abs() < whole, "{share} of {weight}");
+            }
+        }
+
+        #[test]
+        fn the_same_weights_are_an_even_split(amount: i64, weight in 1_u64..1_000_000, count in 1_usize..60) {
+            prop_assert_eq!(eur(amount).split_by(&vec![weight; count]), eur(amount).split(parts(count)));
         }
 
         #[test]
