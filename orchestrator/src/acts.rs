@@ -7,7 +7,7 @@ mod record;
 
 pub use allowed::{ActOption, Effects, Undo, options};
 pub use foreseen::Foreseen;
-pub use record::{DoneAct, RecordFilter, RecordedAct, record_in_tx};
+pub use record::{DoneAct, RecordFilter, RecordedAct, record_in_tx, record_refused_in_tx};
 
 use crate::{
     canonical,

@@ -57,13 +57,26 @@ pub struct DoneAct<'a> {
 /// # Errors
 /// The database's.
 pub async fn record_in_tx(tx: &mut PgConnection, act: &DoneAct<'_>) -> Result<(), sqlx::Error> {
+    record(tx, act, "done").await
+}
+
+/// Writes down an act that was refused; its detail says why.
+///
+/// # Errors
+/// The database's.
+pub async fn record_refused_in_tx(tx: &mut PgConnection, act: &DoneAct<'_>) -> Result<(), sqlx::Error> {
+    record(tx, act, "refused").await
+}
+
+async fn record(tx: &mut PgConnection, act: &DoneAct<'_>, outcome: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into engine.acts (act_id, actor, act, object, outcome, reason, detail, address)
-         values ($1, $2, $3, $4, 'done', $5, $6, $7)",
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         fresh_uuid(),
         act.by.name,
         act.act,
         act.object,
+        outcome,
         act.reason,
         act.detail,
         act.by.address.map(|address| address.to_string())
