@@ -23,6 +23,7 @@ mod audit;
 mod batches;
 mod booking;
 mod definitions;
+mod finance;
 mod gateways;
 mod machines;
 mod sagas;

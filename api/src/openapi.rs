@@ -58,6 +58,7 @@ pub fn document() -> OpenApi {
             tag("batches", "One act on many sagas: planned, begun, watched."),
             tag("definitions", "What sagas do."),
             tag("gateways", "Whom payments talk to, and what keeps calls away from them."),
+            tag("finance", "Money that goes back, and the consent of a second person."),
             tag("machines", "For load balancers, monitoring and tools."),
         ]))
         .build();

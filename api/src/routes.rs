@@ -6,7 +6,9 @@ use crate::{
     auth::Access,
     batches,
     booking::{cancel, capture, events, orders, place, reservations, reserve, seats, tickets, webhooks},
-    definitions, gateways, machines,
+    definitions,
+    finance::{approvals, ask, refunds},
+    gateways, machines,
     problem::kinds::{self, Kind},
     sagas::{acts, follow, follow_all, list, show, start},
     state::ApiState,
@@ -21,6 +23,9 @@ const ADMIN: Access = Access::Roles(&[Role::Admin]);
 const CLIENT: Access = Access::Roles(&[Role::Client]);
 const VIEWER: Access = Access::Roles(&[Role::Viewer]);
 const OPERATOR: Access = Access::Roles(&[Role::Operator]);
+const FINANCE: Access = Access::Roles(&[Role::Finance]);
+/// Who may consent to what others ask for; which of them, the act says.
+const OPERATOR_OR_FINANCE: Access = Access::Roles(&[Role::Operator, Role::Finance]);
 /// Who may start sagas, and check tickets.
 pub(crate) const CLIENT_OR_OPERATOR: Access = Access::Roles(&[Role::Client, Role::Operator]);
 
@@ -43,7 +48,7 @@ fn route(access: Access, handler: UtoipaMethodRouter<ApiState>, problems: &'stat
 
 /// Every route there is.
 pub(crate) fn all() -> Vec<Route> {
-    [booking(), sagas(), batches(), definitions(), gateways(), machines()].into_iter().flatten().collect()
+    [booking(), sagas(), batches(), definitions(), gateways(), finance(), machines()].into_iter().flatten().collect()
 }
 
 fn booking() -> Vec<Route> {
@@ -83,7 +88,7 @@ fn sagas() -> Vec<Route> {
         route(
             CLIENT_OR_OPERATOR,
             routes!(start::start),
-            &[&kinds::INVALID_INPUT, &kinds::UNKNOWN_DEFINITION, &kinds::IDEMPOTENCY_CONFLICT],
+            &[&kinds::INVALID_INPUT, &kinds::UNKNOWN_DEFINITION, &kinds::NOT_BY_HAND, &kinds::IDEMPOTENCY_CONFLICT],
         ),
         route(VIEWER, routes!(list::list), &[&kinds::INVALID_CURSOR]),
         route(VIEWER, routes!(show::show), &[&kinds::NOT_FOUND]),
@@ -124,6 +129,24 @@ fn gateways() -> Vec<Route> {
     vec![
         route(VIEWER, routes!(gateways::list), &[]),
         route(OPERATOR, routes!(gateways::set_breaker), &[&kinds::NOT_FOUND]),
+    ]
+}
+
+fn finance() -> Vec<Route> {
+    const DECISION: &[&Kind] = &[&kinds::NOT_FOUND, &kinds::FOUR_EYES, &kinds::APPROVAL_VOID, &kinds::ALREADY_DECIDED];
+    vec![
+        route(
+            FINANCE,
+            routes!(ask::ask),
+            &[&kinds::NOT_FOUND, &kinds::EXCEEDS_CAPTURED, &kinds::NOT_REFUNDABLE, &kinds::IDEMPOTENCY_CONFLICT],
+        ),
+        route(FINANCE, routes!(refunds::list), &[&kinds::INVALID_CURSOR]),
+        route(FINANCE, routes!(refunds::show), &[&kinds::NOT_FOUND]),
+        route(FINANCE, routes!(refunds::approve), DECISION),
+        route(FINANCE, routes!(refunds::reject), DECISION),
+        route(VIEWER, routes!(approvals::list), &[&kinds::INVALID_CURSOR]),
+        route(OPERATOR_OR_FINANCE, routes!(approvals::approve), DECISION),
+        route(OPERATOR_OR_FINANCE, routes!(approvals::reject), DECISION),
     ]
 }
 

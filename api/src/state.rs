@@ -15,6 +15,7 @@ use workflows::{
     holds::Holds,
     orders::{OrderWaits, Places},
     payments::{Gateways, Webhooks},
+    refunds::Refunds,
     tickets::TicketKeys,
 };
 
@@ -66,6 +67,8 @@ pub struct ApiParts {
     pub waits: OrderWaits,
     /// Takes gateways' news.
     pub webhooks: Webhooks,
+    /// Takes requests for refunds.
+    pub refunds: Refunds,
     /// Whom payments talk to.
     pub gateways: Arc<Gateways>,
     /// What signs tickets.
@@ -90,6 +93,7 @@ pub struct ApiState {
     pub(crate) places: Places,
     pub(crate) waits: OrderWaits,
     pub(crate) webhooks: Webhooks,
+    pub(crate) refunds: Refunds,
     pub(crate) gateways: Arc<Gateways>,
     pub(crate) ticket_keys: TicketKeys,
     pub(crate) tokens: Arc<AccessTokens>,
@@ -114,6 +118,7 @@ impl ApiState {
             places: parts.places,
             waits: parts.waits,
             webhooks: parts.webhooks,
+            refunds: parts.refunds,
             gateways: parts.gateways,
             ticket_keys: parts.ticket_keys,
             tokens: Arc::new(parts.tokens),

@@ -11,6 +11,8 @@ mod gateways;
 mod guards;
 #[path = "api/machines.rs"]
 mod machines;
+#[path = "api/refunds.rs"]
+mod refunds;
 #[path = "api/sagas.rs"]
 mod sagas;
 #[path = "api/support.rs"]

@@ -10,6 +10,9 @@ macro_rules! document {
 pub const DOCUMENTS: &[(&str, &str)] =
     &[document!("book-tickets.yaml"), document!("refund-order.yaml"), document!("settle-doubt.yaml")];
 
+/// What gives money back is started by what it follows from, which knows how much and with whose consent.
+pub const NOT_BY_HAND: &[&str] = &["refund-order", "settle-doubt"];
+
 /// For tutorials and tests, where the demo actions are allowed: file and text.
 pub const DEMO_DOCUMENTS: &[(&str, &str)] =
     &[document!("demo-flaky.yaml"), document!("demo-greeting.yaml"), document!("demo-wait.yaml")];

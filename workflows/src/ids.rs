@@ -31,3 +31,7 @@ prefixed_id!(
     /// One act on many sagas.
     BatchId, "bat"
 );
+prefixed_id!(
+    /// A second person's consent to an act.
+    ApprovalId, "apr"
+);

@@ -26,6 +26,7 @@ pub mod tickets;
 pub mod batches;
 
 pub mod access;
+pub mod approvals;
 pub mod card_number;
 pub mod definitions;
 pub mod delivery;

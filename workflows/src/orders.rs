@@ -11,6 +11,7 @@ mod wait;
 
 pub use cancel::{CancelError, CancelOrder, Cancellation, Cancelled, cancel};
 pub use payment_method::{InvalidPaymentMethod, PaymentMethod};
+pub(crate) use place::keys;
 pub use place::{PlaceError, PlaceOrder, Placed, Placement, Places, expire_keys};
 pub use record::{NewOrder, record_in_tx, saga_in_tx};
 pub use status::{IllegalOrderTransition, NotAnOrderStatus, OrderEvent, OrderStatus};

@@ -4,8 +4,9 @@
 mod money;
 mod orders;
 
+use crate::refunds;
 use async_trait::async_trait;
-use orchestrator::{Moved, Projection};
+use orchestrator::{Moved, Projection, journal::Entry};
 use sqlx::PgConnection;
 
 /// Keeps orders, payments and refunds in step with their sagas.
@@ -18,6 +19,9 @@ impl Projection for BookingProjection {
         money::payments(tx, moves).await?;
         for moved in moves {
             money::refunds(tx, moved).await?;
+            if moved.entries.contains(&Entry::Killed) {
+                refunds::withdraw_in_tx(tx, moved.saga_id).await?;
+            }
         }
         orders::apply(tx, moves).await
     }

@@ -1,15 +1,29 @@
-//! Refunds: money that goes back to a buyer, each by a saga of its own: `request` writes down what is owed and
-//! takes back tickets and seats, `submit` has the gateway pay, `settle` closes the books.
+//! Refunds: money that goes back to a buyer, each by a saga of its own: `request` reserves the money, `approve` waits
+//! for a second person where one is needed and takes back tickets and seats, `submit` has the gateway pay, `settle`
+//! closes the books.
 
+mod approve;
+mod ask;
+mod list;
 mod news;
+mod part;
 mod request;
 mod settle;
 mod submit;
 
+pub use approve::{ApproveInput, ApproveRefund, RefundApproved, RefundWithdrawn, WithdrawRefund};
+pub use ask::{AskError, AskRefund, Asked, RefundAsked, Refunds};
+pub use list::{REFUND_STATES, Refund, RefundFilter, RefundPosition, find, list};
 pub use news::{RefundEnd, RefundNews};
-pub use request::{LeftBehindCharge, RefundRequested, RequestInput, RequestRefund};
+pub use part::{NotRefundable, Wanted};
+pub use request::{LeftBehindCharge, RefundRequested, RequestInput, RequestRefund, ReserveRefund};
 pub use settle::{SettleInput, SettleRefund, Settled};
 pub use submit::{ProbeRefund, RefundNote, SubmitInput, SubmitRefund, Submitted};
+
+pub(crate) use approve::withdraw_in_tx;
+pub(crate) use ask::{reserve_cancelled_in_tx, start_of};
+pub(crate) use list::{content_in_tx, saga_of};
+pub(crate) use request::NewRefund;
 
 use crate::{gateways::IdempotencyKey, gateways::RequestError, ids::RefundId};
 

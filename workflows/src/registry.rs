@@ -2,7 +2,7 @@
 
 use crate::{
     payments::{Adopt, Charge, Gateways, ProbeCharge, Settle, TakeBack},
-    refunds::{ProbeRefund, RequestRefund, SettleRefund, SubmitRefund},
+    refunds::{ApproveRefund, ProbeRefund, RequestRefund, ReserveRefund, SettleRefund, SubmitRefund, WithdrawRefund},
     seats::actions::{CommitSeats, HoldSeats, ReleaseSeats},
     settings::BookingSettings,
     tickets::{IssueTickets, TicketKeys},
@@ -43,6 +43,9 @@ pub fn registry(needs: &Needs) -> Result<Registry, RegistryError> {
         .local(Adopt)?
         .external(Settle { gateways: gateways() })?
         .local(RequestRefund)?
+        .local(ReserveRefund)?
+        .local(ApproveRefund)?
+        .local(WithdrawRefund)?
         .external(SubmitRefund { gateways: gateways() })?
         .probe(ProbeRefund { gateways: gateways() })?
         .local(SettleRefund)?

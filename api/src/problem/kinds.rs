@@ -52,6 +52,10 @@ kinds! {
         "Send `Authorization: Bearer <token>` with a token that exists and is not revoked.";
     WRONG_ROLE = FORBIDDEN "wrong-role", "The token's role does not allow this",
         "The token is valid, but its role does not include this request; `roles` lists those that do.";
+    FOUR_EYES = FORBIDDEN "four-eyes", "Somebody else has to decide",
+        "What needs a second person is never decided by the one who asked for it.";
+    NOT_BY_HAND = FORBIDDEN "not-by-hand", "Such sagas follow from others",
+        "Sagas that move money back are started by what they follow from: an order's cancellation, a refund that finance asks for.";
     NOT_FOUND = NOT_FOUND "not-found", "There is no such thing",
         "Nothing is at this address, or it belongs to somebody else.";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method-not-allowed", "The method is not known here",
@@ -68,6 +72,14 @@ kinds! {
         "The idempotency key belongs to an earlier request with another body; that one's result is untouched.";
     NOT_CANCELLABLE = CONFLICT "not-cancellable", "The order cannot be cancelled",
         "The detail says why.";
+    EXCEEDS_CAPTURED = CONFLICT "exceeds-captured", "There is not so much to give back",
+        "More would go back than was taken and is neither back nor on its way; `left` is how much that is. The same seat is given back once.";
+    NOT_REFUNDABLE = CONFLICT "not-refundable", "The order cannot be refunded now",
+        "The detail says why: an order that is still being carried out is cancelled, not refunded.";
+    APPROVAL_VOID = CONFLICT "approval-void", "There is nothing to consent to any more",
+        "What was asked for has changed since, or is over, or nobody has decided in time. Ask for it again.";
+    ALREADY_DECIDED = CONFLICT "already-decided", "It is decided already",
+        "Somebody else has decided, or nobody needs to.";
     MOVED_ON = CONFLICT "moved-on", "The saga has moved since you looked",
         "The saga is past the `seq` that the request names; look again and decide again. `currentSeq` is where it is.";
     NOT_ALLOWED = CONFLICT "not-allowed", "The saga's state does not allow this act",

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use workflows::definitions::NOT_BY_HAND;
 
 /// The most tags of a saga.
 const TAGS_MAX: usize = 32;
@@ -71,6 +72,10 @@ pub(crate) async fn start(
     if caller.user.is_some() {
         let detail = "A token that acts for one user may not start sagas itself.";
         return Err(Problem::wrong_role(detail, |role| routes::CLIENT_OR_OPERATOR.allows(role)));
+    }
+    if NOT_BY_HAND.contains(&body.definition.as_str()) {
+        let detail = format!("{} is started by what it follows from.", body.definition);
+        return Err(Problem::new(&kinds::NOT_BY_HAND, detail));
     }
     if body.start_at.is_some_and(|at| at.year() >= START_YEAR_END) {
         return Err(Problem::invalid_value("/startAt", format!("must be before the year {START_YEAR_END}")));

@@ -11,6 +11,7 @@ use workflows::{
     access::AccessTokens,
     orders::{OrderWaits, Places},
     payments::Webhooks,
+    refunds::Refunds,
 };
 
 use crate::{commands::migrate, config::Config, listening, measuring, output, stack::Stack, stopping, tls};
@@ -50,6 +51,7 @@ pub(crate) fn state(
         places: Places::new(stack.engine.clone(), stack.booking.order_hold()),
         waits: OrderWaits::new(pool.clone()),
         webhooks: Webhooks::new(stack.engine.clone(), Arc::clone(&stack.gateways)),
+        refunds: Refunds::new(stack.engine.clone(), &stack.booking),
         gateways: Arc::clone(&stack.gateways),
         ticket_keys: stack.ticket_keys.clone(),
         tokens: AccessTokens::new(pool),

@@ -1,8 +1,8 @@
 //! A buyer's cancellation: before the pivot the order's own saga is taken back; after it a refund saga gives
-//! everything back. Nobody has to approve either.
+//! everything back, or some of the seats. Nobody has to approve any of these.
 
 use super::{
-    OrderEvent, OrderStatus, REFUND_ORDER, find,
+    OrderEvent, OrderStatus, find,
     place::keys::{self, KeyUsed},
     view::Order,
     whole_refund_id, whole_refund_key,
@@ -10,13 +10,14 @@ use super::{
 use crate::{
     access::Principal,
     ids::{OrderId, RefundId},
+    refunds::{AskError, NewRefund, Wanted, reserve_cancelled_in_tx, start_of},
     spawned,
 };
 use orchestrator::{
-    CHILD_OWNER, Engine,
+    Engine,
     acts::{Act, ActError, ActRequest},
-    ids::SagaId,
-    start::{Start, StartError, start_in_tx},
+    ids::{SagaId, Uuid},
+    start::{Prepared, Start, StartError, start_in_tx},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -105,10 +106,12 @@ async fn decide(engine: &Engine, principal: &Principal, request: &CancelOrder) -
     for _ in 0..TRIES_MAX {
         let order = find(engine.pool(), principal, request.order_id).await?.ok_or(CancelError::NotFound)?;
         use_key(engine, principal, &order, request).await?;
+        if let Some(seats) = some_seats(&order, request)? {
+            return give_back(engine, principal, &order, &seats, request).await;
+        }
         if let Some(known) = cancelled_before(engine, request.order_id).await? {
             return Ok(Cancelled::Replayed(known));
         }
-        whole_order(&order, request)?;
         let tried = match order.status {
             OrderStatus::Confirmed => refund(engine, principal, &order, request).await?,
             OrderStatus::Pending | OrderStatus::ActionRequired | OrderStatus::Attention => {
@@ -144,16 +147,14 @@ async fn use_key(
     }
 }
 
-/// Some of the seats cannot be cancelled alone yet.
-fn whole_order(order: &Order, request: &CancelOrder) -> Result<(), CancelError> {
-    let Some(seats) = &request.seat_ids else { return Ok(()) };
-    if let Some(foreign) = seats.iter().find(|seat| !order.seat_ids.contains(seat)) {
+/// The seats to give back, in their order, where they are not all of the order's.
+fn some_seats(order: &Order, request: &CancelOrder) -> Result<Option<Vec<String>>, CancelError> {
+    let Some(wanted) = &request.seat_ids else { return Ok(None) };
+    if let Some(foreign) = wanted.iter().find(|seat| !order.seat_ids.contains(seat)) {
         return Err(CancelError::NotCancellable(format!("seat {foreign} is not one of the order's")));
     }
-    if order.seat_ids.iter().all(|seat| seats.contains(seat)) {
-        return Ok(());
-    }
-    Err(CancelError::NotCancellable("an order can only be cancelled as a whole".to_owned()))
+    let seats: Vec<_> = order.seat_ids.iter().filter(|seat| wanted.contains(seat)).cloned().collect();
+    Ok((seats.len() < order.seat_ids.len()).then_some(seats))
 }
 
 /// The answer that was given before.
@@ -209,31 +210,17 @@ async fn refund(
 ) -> Result<Option<Cancellation>, CancelError> {
     let refund_id = whole_refund_id(order.order_id);
     let start = Start {
-        definition: REFUND_ORDER.to_owned(),
-        version: None,
-        input: json!({
-            "orderId": order.order_id, "refundId": refund_id, "reason": request.reason, "requestedBy": principal.name,
-        }),
-        owner: CHILD_OWNER.to_owned(),
         key: whole_refund_key(order.order_id),
-        tags: [("order".to_owned(), order.order_id.to_string()), ("refund".to_owned(), refund_id.to_string())].into(),
-        starts_at: None,
-        priority: 0,
-        parent: Some(order.saga_id),
-        by: principal.name.clone(),
+        ..start_of(order.order_id, order.saga_id, refund_id, &request.reason, &principal.name)
     };
     let prepared = engine.prepare(SagaId::fresh(), start).await?;
     let mut tx = engine.pool().begin().await?;
-    let status =
-        sqlx::query_scalar!("select status from booking.orders where order_id = $1 for update", order.order_id.0)
-            .fetch_one(&mut *tx)
-            .await?;
+    let status = lock(&mut tx, order.order_id).await?;
     let Ok(cancelling) = OrderStatus::Confirmed.on(OrderEvent::CancelRequested) else { return Ok(None) };
     if status != OrderStatus::Confirmed.as_str() {
         return Ok(None);
     }
-    let saga_id = start_in_tx(&mut tx, &prepared).await?.saga_id();
-    let cancellation = Cancellation { refund_id: Some(refund_id), saga_id };
+    let cancellation = reserve(&mut tx, principal, order, refund_id, &prepared, Wanted::default(), request).await?;
     sqlx::query!(
         "update booking.orders set status = $2, updated_at = now() where order_id = $1",
         order.order_id.0,
@@ -245,6 +232,73 @@ async fn refund(
     tx.commit().await?;
     engine.hint();
     Ok(Some(cancellation))
+}
+
+/// Starts the saga that gives some of the seats back; the order keeps the others.
+async fn give_back(
+    engine: &Engine,
+    principal: &Principal,
+    order: &Order,
+    seats: &[String],
+    request: &CancelOrder,
+) -> Result<Cancelled, CancelError> {
+    let refund_id = part_refund_id(order.order_id, seats);
+    let start = start_of(order.order_id, order.saga_id, refund_id, &request.reason, &principal.name);
+    let prepared = engine.prepare(SagaId::fresh(), start).await?;
+    let mut tx = engine.pool().begin().await?;
+    let status = lock(&mut tx, order.order_id).await?;
+    let known = sqlx::query_scalar!("select saga_id from booking.refunds where refund_id = $1", refund_id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if let Some(saga) = known {
+        return Ok(Cancelled::Replayed(Cancellation { refund_id: Some(refund_id), saga_id: SagaId(saga) }));
+    }
+    if status != OrderStatus::Confirmed.as_str() {
+        let why = format!("the order is {status}: some of its seats are given back while it is confirmed");
+        return Err(CancelError::NotCancellable(why));
+    }
+    let wanted = Wanted { amount_minor: None, seat_ids: Some(seats.to_vec()) };
+    let cancellation = reserve(&mut tx, principal, order, refund_id, &prepared, wanted, request).await?;
+    tx.commit().await?;
+    engine.hint();
+    Ok(Cancelled::New(cancellation))
+}
+
+/// The refund of these seats of an order, when its buyer gives them back.
+fn part_refund_id(order: OrderId, seats: &[String]) -> RefundId {
+    let mut seats = seats.to_vec();
+    seats.sort();
+    RefundId(Uuid::new_v5(&order.0, format!("cancel:{}", seats.join(",")).as_bytes()))
+}
+
+async fn lock(tx: &mut PgConnection, order: OrderId) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar!("select status from booking.orders where order_id = $1 for update", order.0).fetch_one(tx).await
+}
+
+/// Reserves the money that goes back, and starts the saga that gives it back.
+async fn reserve(
+    tx: &mut PgConnection,
+    principal: &Principal,
+    order: &Order,
+    refund_id: RefundId,
+    prepared: &Prepared,
+    wanted: Wanted,
+    request: &CancelOrder,
+) -> Result<Cancellation, CancelError> {
+    let new = NewRefund {
+        refund_id,
+        order_id: order.order_id,
+        saga_id: prepared.saga_id,
+        approval_id: None,
+        reason: &request.reason,
+        requested_by: &principal.name,
+    };
+    reserve_cancelled_in_tx(tx, &new, &wanted).await.map_err(|error| match error {
+        AskError::Database(error) => CancelError::Database(error),
+        refused => CancelError::NotCancellable(refused.to_string()),
+    })?;
+    let saga_id = start_in_tx(tx, prepared).await?.saga_id();
+    Ok(Cancellation { refund_id: Some(refund_id), saga_id })
 }
 
 async fn remember(connection: &mut PgConnection, order: OrderId, how: Cancellation) -> Result<(), sqlx::Error> {

@@ -4,7 +4,7 @@
 
 mod batch;
 mod decide;
-pub(super) mod keys;
+pub(crate) mod keys;
 
 pub use keys::expire_keys;
 

@@ -1,6 +1,7 @@
 //! An order's status, from the moves of its saga and of its refund's.
 
 use crate::{
+    approvals::is_without_consent,
     holds::release_order_in_tx,
     ids::OrderId,
     orders::{BOOK_TICKETS, OrderEvent, OrderStatus, REFUND_ORDER, impossible, order_of},
@@ -112,10 +113,10 @@ fn of_refund(moved: &Moved) -> Vec<Change> {
     let change = |entry: &Entry| match entry {
         Entry::Stuck { failure, .. } => Some(Change::because(OrderEvent::Stuck, failure.code.clone())),
         Entry::Killed => Some(Change::because(OrderEvent::Stuck, "refund-killed")),
-        // it could not even be requested
         Entry::Compensated => {
             let code = moved.failure.as_ref().map_or("refund-not-done", |failure| failure.code.as_str());
-            Some(Change::because(OrderEvent::Stuck, code))
+            // without consent nothing has happened to the order; else it could not even be requested
+            (!is_without_consent(code)).then(|| Change::because(OrderEvent::Stuck, code))
         }
         Entry::Acted { act: ActKind::Retry, .. } => Some(Change::of(OrderEvent::TakingBackRetried)),
         _ => None,

@@ -1,28 +1,34 @@
-//! The step that writes down what is owed.
+//! The step that writes down what is owed, and the one function by which any refund reserves its money.
 
+use super::{
+    approve,
+    part::{Part, Refundable, Wanted},
+};
 use crate::{
     gateways::{IdempotencyKey, Reference},
-    holds::return_seats_in_tx,
-    ids::{OrderId, PaymentId, RefundId},
+    ids::{ApprovalId, OrderId, PaymentId, RefundId},
     money::{Money, currency_from_code},
     orders::impossible,
-    tickets,
 };
 use async_trait::async_trait;
 use orchestrator::{
     action::{Answer, Call, Halt, LocalAction},
-    ids::{SagaId, Uuid},
+    ids::SagaId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-/// `refunds.request`: all that an order's gateway has and is not on its way back. The tickets are void and the
-/// seats free from here on. Twice gives the same refund.
+/// `refunds.reserve`: what was asked for, or else all that an order's gateway has and is not on its way back. Nobody
+/// else can give back this money from here on. Twice gives the same refund.
+#[derive(Debug, Clone, Copy)]
+pub struct ReserveRefund;
+
+/// `refunds.request`: the same and `refunds.approve` in one, for the sagas of versions that had one step for both.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestRefund;
 
-/// What [`RequestRefund`] needs.
+/// What [`ReserveRefund`] needs.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestInput {
@@ -48,7 +54,7 @@ pub struct LeftBehindCharge {
     pub key: IdempotencyKey,
 }
 
-/// What [`RequestRefund`] gives.
+/// What [`ReserveRefund`] gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefundRequested {
@@ -64,16 +70,15 @@ pub struct RefundRequested {
     pub generation: i32,
 }
 
-struct Owed {
-    payment_id: PaymentId,
-    gateway: String,
-    reference: Reference,
-    amount: Money,
-}
+#[async_trait]
+impl LocalAction for ReserveRefund {
+    const NAME: &'static str = "refunds.reserve";
+    type Input = RequestInput;
+    type Output = RefundRequested;
 
-struct ToRefund {
-    seat_ids: Vec<String>,
-    confirmed: bool,
+    async fn run(&self, tx: &mut PgConnection, call: &Call, input: RequestInput) -> Answer<RefundRequested> {
+        reserve(tx, call, &input).await
+    }
 }
 
 #[async_trait]
@@ -83,40 +88,120 @@ impl LocalAction for RequestRefund {
     type Output = RefundRequested;
 
     async fn run(&self, tx: &mut PgConnection, call: &Call, input: RequestInput) -> Answer<RefundRequested> {
-        let mut order = lock_order(tx, input.order_id).await?;
-        if let Some(known) = find(tx, input.refund_id, call.saga_id).await? {
-            return known;
-        }
-        let owed = owed(tx, input.order_id, input.charge.as_ref()).await?;
-        if input.charge.is_some() {
-            order = ToRefund { seat_ids: Vec::new(), confirmed: false };
-        }
-        insert(tx, call.saga_id, &input, &order, &owed).await?;
-        if order.confirmed {
-            tickets::revoke_in_tx(tx, input.order_id, &order.seat_ids, "refunded").await?;
-            return_seats_in_tx(tx, input.order_id, &order.seat_ids).await?;
-        }
-        let Owed { gateway, reference, amount, .. } = owed;
-        Ok(RefundRequested { refund_id: input.refund_id, gateway, payment: reference, amount, generation: 1 })
+        let requested = reserve(tx, call, &input).await?;
+        approve::release(tx, input.order_id, input.refund_id).await?;
+        Ok(requested)
     }
 }
 
-async fn lock_order(tx: &mut PgConnection, order: OrderId) -> Answer<ToRefund> {
-    sqlx::query_as!(
-        ToRefund,
-        r#"select seat_ids, confirmed_at is not null as "confirmed!" from booking.orders
-           where order_id = $1 for update"#,
-        order.0
+async fn reserve(tx: &mut PgConnection, call: &Call, input: &RequestInput) -> Answer<RefundRequested> {
+    lock_order(tx, input.order_id).await?;
+    if let Some(known) = find(tx, input.refund_id, call.saga_id).await? {
+        return known;
+    }
+    let charge = match owed_in_tx(tx, input.order_id, input.charge.as_ref()).await? {
+        Owed::One(charge) => charge,
+        Owed::Nothing => {
+            let message = format!("nothing of {} is left to refund", input.order_id);
+            return Err(Halt::permanent("nothing-captured", message));
+        }
+        Owed::Several => {
+            let message = format!("several charges have money of {}", input.order_id);
+            return Err(Halt::permanent("several-captures", message));
+        }
+    };
+    let part = charge.refundable.part(&Wanted::default());
+    let part = part.map_err(|error| Halt::permanent("nothing-captured", error.to_string()))?;
+    let new = NewRefund {
+        refund_id: input.refund_id,
+        order_id: input.order_id,
+        saga_id: call.saga_id,
+        approval_id: None,
+        reason: &input.reason,
+        requested_by: &input.requested_by,
+    };
+    reserve_in_tx(tx, &new, &charge, &part).await?;
+    let Charge { gateway, reference, .. } = charge;
+    let refund_id = input.refund_id;
+    Ok(RefundRequested { refund_id, gateway, payment: reference, amount: part.amount, generation: 1 })
+}
+
+/// Who asks for a refund, and why.
+pub(crate) struct NewRefund<'a> {
+    pub(crate) refund_id: RefundId,
+    pub(crate) order_id: OrderId,
+    pub(crate) saga_id: SagaId,
+    /// The second person's, where it needs one.
+    pub(crate) approval_id: Option<ApprovalId>,
+    pub(crate) reason: &'a str,
+    pub(crate) requested_by: &'a str,
+}
+
+/// A charge with money of an order.
+pub(super) struct Charge {
+    payment_id: PaymentId,
+    gateway: String,
+    reference: Reference,
+    pub(super) refundable: Refundable,
+}
+
+/// Which charges have money of an order that is neither back nor on its way.
+pub(super) enum Owed {
+    Nothing,
+    One(Charge),
+    Several,
+}
+
+/// Writes a refund down and reserves its money: from here on nobody else can refund it; a check of the database's
+/// refuses that.
+pub(super) async fn reserve_in_tx(
+    tx: &mut PgConnection,
+    new: &NewRefund<'_>,
+    charge: &Charge,
+    part: &Part,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into booking.refunds (refund_id, order_id, payment_id, saga_id, amount_minor, currency, seat_ids,
+             seats_minor, state, approval_id, reason, requested_by)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, case when $9::uuid is null then 'approved' else 'requested' end,
+             $9, $10, $11)",
+        new.refund_id.0,
+        new.order_id.0,
+        charge.payment_id.0,
+        new.saga_id.0,
+        part.amount.amount_minor,
+        part.amount.currency.code(),
+        &part.seat_ids,
+        part.seats_minor,
+        new.approval_id.map(|approval| approval.0),
+        new.reason,
+        new.requested_by,
     )
-    .fetch_optional(tx)
-    .await?
-    .ok_or_else(|| Halt::permanent("unknown-order", format!("there is no order {order}")))
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update booking.payments set refund_asked_minor = refund_asked_minor + $2, updated_at = now()
+         where payment_id = $1",
+        charge.payment_id.0,
+        part.amount.amount_minor
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+async fn lock_order(tx: &mut PgConnection, order: OrderId) -> Answer<()> {
+    sqlx::query_scalar!("select order_id from booking.orders where order_id = $1 for update", order.0)
+        .fetch_optional(tx)
+        .await?
+        .map(drop)
+        .ok_or_else(|| Halt::permanent("unknown-order", format!("there is no order {order}")))
 }
 
 /// The refund, where it was requested before; by this saga, or else it is not ours.
 async fn find(tx: &mut PgConnection, refund: RefundId, saga: SagaId) -> Answer<Option<Answer<RefundRequested>>> {
     let row = sqlx::query!(
-        r#"select r.saga_id, r.amount_minor, r.currency, r.generation, p.gateway, p.reference as "reference!"
+        r#"select r.saga_id, r.amount_minor, r.currency, r.generation, r.state, p.gateway, p.reference as "reference!"
            from booking.refunds r join booking.payments p on p.payment_id = r.payment_id
            where r.refund_id = $1"#,
         refund.0
@@ -128,6 +213,9 @@ async fn find(tx: &mut PgConnection, refund: RefundId, saga: SagaId) -> Answer<O
         let other = SagaId(row.saga_id);
         return Ok(Some(Err(Halt::permanent("refund-exists", format!("{refund} is carried out by {other}")))));
     }
+    if row.state == "rejected" {
+        return Ok(Some(Err(Halt::permanent("refund-withdrawn", format!("{refund} is withdrawn")))));
+    }
     Ok(Some(Ok(RefundRequested {
         refund_id: refund,
         gateway: row.gateway,
@@ -137,10 +225,15 @@ async fn find(tx: &mut PgConnection, refund: RefundId, saga: SagaId) -> Answer<O
     })))
 }
 
-/// The one charge that has money of the order; what was left behind is not the order's money.
-async fn owed(tx: &mut PgConnection, order: OrderId, left_behind: Option<&LeftBehindCharge>) -> Answer<Owed> {
+/// The one charge that has money of the order; what was left behind is not the order's money, and has no seats.
+pub(super) async fn owed_in_tx(
+    tx: &mut PgConnection,
+    order: OrderId,
+    left_behind: Option<&LeftBehindCharge>,
+) -> Result<Owed, sqlx::Error> {
     let mut rows = sqlx::query!(
-        r#"select payment_id, gateway, reference as "reference!", captured_minor - refund_asked_minor as "left!", currency
+        r#"select payment_id, gateway, reference as "reference!", captured_minor,
+               captured_minor - refund_asked_minor as "left!", currency
            from booking.payments
            where order_id = $1 and captured_minor > refund_asked_minor
              and case when $2::text is null then left_behind_at is null else (gateway, key) = ($2, $3) end
@@ -150,61 +243,42 @@ async fn owed(tx: &mut PgConnection, order: OrderId, left_behind: Option<&LeftBe
         left_behind.map(|charge| charge.gateway.as_str()),
         left_behind.map(|charge| charge.key.as_str()),
     )
-    .fetch_all(tx)
+    .fetch_all(&mut *tx)
     .await?;
     let (Some(row), true) = (rows.pop(), rows.is_empty()) else {
-        return Err(if rows.is_empty() {
-            Halt::permanent("nothing-captured", format!("nothing of {order} is left to refund"))
-        } else {
-            Halt::permanent("several-captures", format!("several charges have money of {order}"))
-        });
+        return Ok(if rows.is_empty() { Owed::Nothing } else { Owed::Several });
     };
     let payment_id = PaymentId(row.payment_id);
-    Ok(Owed {
+    let captured = money_of(row.captured_minor, &row.currency, payment_id)?;
+    let left = money_of(row.left, &row.currency, payment_id)?;
+    let seats = if left_behind.is_some() { Vec::new() } else { seats_in_tx(tx, order).await? };
+    Ok(Owed::One(Charge {
         payment_id,
         reference: reference_of(row.reference, payment_id)?,
-        amount: money_of(row.left, &row.currency, payment_id)?,
         gateway: row.gateway,
-    })
+        refundable: Refundable::new(captured, left, seats),
+    }))
 }
 
-async fn insert(
-    tx: &mut PgConnection,
-    saga: SagaId,
-    input: &RequestInput,
-    order: &ToRefund,
-    owed: &Owed,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into booking.refunds (refund_id, order_id, payment_id, saga_id, amount_minor, currency, seat_ids,
-             state, reason, requested_by)
-         values ($1, $2, $3, $4, $5, $6, $7, 'approved', $8, $9)",
-        input.refund_id.0,
-        input.order_id.0,
-        owed.payment_id.0,
-        saga.0,
-        owed.amount.amount_minor,
-        owed.amount.currency.code(),
-        &order.seat_ids,
-        input.reason,
-        input.requested_by,
+/// The seats of an order with their prices, and whether a refund gives each back, or has.
+async fn seats_in_tx(tx: &mut PgConnection, order: OrderId) -> Result<Vec<(String, u64, bool)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select s.seat_id, s.price_minor,
+               exists (
+                   select from booking.refunds r
+                   where r.order_id = o.order_id and r.state <> 'rejected' and s.seat_id = any(r.seat_ids)
+               ) as "is_given_back!"
+           from booking.orders o
+           cross join lateral unnest(o.seat_ids) with ordinality as wanted (seat_id, place)
+           join booking.seats s on s.event_id = o.event_id and s.seat_id = wanted.seat_id
+           where o.order_id = $1
+           order by wanted.place"#,
+        order.0
     )
-    .execute(&mut *tx)
+    .fetch_all(tx)
     .await?;
-    reserve(tx, owed.payment_id.0, owed.amount.amount_minor).await
-}
-
-/// From here on nobody else can refund this money: a check of the database's refuses it.
-async fn reserve(tx: &mut PgConnection, payment: Uuid, amount_minor: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update booking.payments set refund_asked_minor = refund_asked_minor + $2, updated_at = now()
-         where payment_id = $1",
-        payment,
-        amount_minor
-    )
-    .execute(tx)
-    .await
-    .map(drop)
+    let seat = |price: i64| u64::try_from(price).unwrap_or_default();
+    Ok(rows.into_iter().map(|row| (row.seat_id, seat(row.price_minor), row.is_given_back)).collect())
 }
 
 fn reference_of(text: String, row: impl std::fmt::Display) -> Result<Reference, sqlx::Error> {

@@ -1,5 +1,6 @@
 //! The step that closes the books on a refund whose money is back.
 
+use super::approve::all_is_back;
 use crate::{
     gateways::Reference,
     ids::{OrderId, RefundId},
@@ -67,7 +68,9 @@ impl LocalAction for SettleRefund {
         .await?;
         let in_full = kept == 0;
         // An order that never had its tickets ends with its own saga; what it left behind was never its money.
-        if let Some(order) = order.filter(|order| in_full && order.confirmed && !of_left_behind) {
+        if let Some(order) = order.filter(|order| order.confirmed && !of_left_behind)
+            && all_is_back(tx, input.order_id).await?
+        {
             cancel(tx, input.order_id, input.refund_id, &order.status).await?;
         }
         Ok(Settled { in_full })

@@ -31,5 +31,7 @@ mod orders;
 mod postbox;
 #[path = "sagas/refund_news.rs"]
 mod refund_news;
+#[path = "sagas/refunds.rs"]
+mod refunds;
 #[path = "sagas/shop.rs"]
 mod shop;

@@ -5,7 +5,7 @@ use crate::ids::OrderId;
 use orchestrator::ids::SagaId;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
@@ -15,7 +15,7 @@ use std::{
 const EXPIRED_PER_BATCH: i64 = 10_000;
 
 /// Whose, and the key.
-pub(in crate::orders) type Key<'a> = (&'a str, &'a str);
+pub(crate) type Key<'a> = (&'a str, &'a str);
 
 /// What a key was taken for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +159,7 @@ async fn leave_in_tx(tx: &mut PgConnection, left: &[Key<'_>]) -> Result<(), sqlx
 
 /// What a key was used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::orders) enum KeyUsed {
+pub(crate) enum KeyUsed {
     /// This request, now or before.
     ForThis,
     /// Another one.
@@ -167,8 +167,8 @@ pub(in crate::orders) enum KeyUsed {
 }
 
 /// Takes a key for a request about an order that is there, unless another has it.
-pub(in crate::orders) async fn use_once(
-    pool: &PgPool,
+pub(crate) async fn use_once(
+    executor: impl PgExecutor<'_>,
     (owner, key): Key<'_>,
     body: &Value,
     order: OrderId,
@@ -187,7 +187,7 @@ pub(in crate::orders) async fn use_once(
         order.0,
         saga.0,
     )
-    .fetch_one(pool)
+    .fetch_one(executor)
     .await?;
     Ok(if taken_for == digest { KeyUsed::ForThis } else { KeyUsed::ForAnother })
 }

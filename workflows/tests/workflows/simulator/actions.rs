@@ -14,7 +14,10 @@ use workflows::{
     ids::{EventId, HoldId, OrderId, TicketId},
     money::{Currency, Money},
     payments::{Adopted, Charge, Gateways, LeftBehind, ProbeCharge, Settle, TakeBack},
-    refunds::{LeftBehindCharge, ProbeRefund, RefundRequested, RequestInput, SettleInput, Settled, SubmitRefund},
+    refunds::{
+        ApproveInput, LeftBehindCharge, ProbeRefund, RefundApproved, RefundRequested, RefundWithdrawn, RequestInput,
+        SettleInput, Settled, SubmitRefund,
+    },
     seats::actions::{CommitSeatsOutput, HoldSeatsInput, HoldSeatsOutput, OrderSeatsInput, ReleaseSeatsOutput},
     tickets::IssuedTickets,
 };
@@ -32,7 +35,9 @@ pub(super) fn registry(gateways: &Arc<Gateways>, lasts: Duration) -> Registry<St
     registry.local(CommitSeats).unwrap();
     registry.local(IssueTickets).unwrap();
     registry.local(Adopt).unwrap();
-    registry.local(RequestRefund).unwrap();
+    registry.local(ReserveRefund).unwrap();
+    registry.local(ApproveRefund).unwrap();
+    registry.local(WithdrawRefund).unwrap();
     registry.local(SettleRefund).unwrap();
     registry.external(Charge { gateways: gateways() }).unwrap();
     registry.external(TakeBack { gateways: gateways() }).unwrap();
@@ -172,11 +177,11 @@ impl LocalAction<Store> for Adopt {
     }
 }
 
-struct RequestRefund;
+struct ReserveRefund;
 
 #[async_trait]
-impl LocalAction<Store> for RequestRefund {
-    const NAME: &'static str = "refunds.request";
+impl LocalAction<Store> for ReserveRefund {
+    const NAME: &'static str = "refunds.reserve";
     type Input = RequestInput;
     type Output = RefundRequested;
 
@@ -210,11 +215,45 @@ impl LocalAction<Store> for RequestRefund {
         };
         let refund = Refund { saga: call.saga_id, order, charge: name, of_left_behind, settled: false };
         business.refunds.insert(input.refund_id, refund);
+        Ok(requested)
+    }
+}
+
+struct ApproveRefund;
+
+#[async_trait]
+impl LocalAction<Store> for ApproveRefund {
+    const NAME: &'static str = "refunds.approve";
+    type Input = ApproveInput;
+    type Output = RefundApproved;
+
+    async fn run(&self, tx: &mut Tx, _: &Call, input: ApproveInput) -> Answer<RefundApproved> {
+        let business = tx.business();
+        let order = input.order_id;
+        let refund = business.refunds.get(&input.refund_id);
+        let of_left_behind = refund.ok_or_else(|| Halt::permanent("unknown-refund", "none"))?.of_left_behind;
         if !of_left_behind && business.tickets.values().any(|owner| *owner == order) {
             business.tickets.retain(|_, owner| *owner != order);
             business.give_back(order);
         }
-        Ok(requested)
+        Ok(RefundApproved { approved_by: None, of_all_seats: !of_left_behind })
+    }
+}
+
+struct WithdrawRefund;
+
+#[async_trait]
+impl LocalAction<Store> for WithdrawRefund {
+    const NAME: &'static str = "refunds.withdraw";
+    type Input = ApproveInput;
+    type Output = RefundWithdrawn;
+
+    async fn run(&self, tx: &mut Tx, _: &Call, input: ApproveInput) -> Answer<RefundWithdrawn> {
+        let business = tx.business();
+        if let Some(refund) = business.refunds.remove(&input.refund_id) {
+            business.payments.get_mut(&refund.charge).unwrap().refund_asked = false;
+        }
+        Ok(RefundWithdrawn {})
     }
 }
 
