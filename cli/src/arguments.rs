@@ -9,8 +9,9 @@ use secrecy::SecretString;
 use crate::{
     client::Client,
     commands::{
-        batch::BatchCommand, definition::DefinitionCommand, demo::DemoArguments, dev::DevArguments,
-        gateway::GatewayCommand, saga::SagaCommand, sandbox::SandboxArguments, token::TokenCommand,
+        approval::ApprovalCommand, batch::BatchCommand, definition::DefinitionCommand, demo::DemoArguments,
+        dev::DevArguments, gateway::GatewayCommand, refund::RefundCommand, saga::SagaCommand,
+        sandbox::SandboxArguments, token::TokenCommand,
     },
     logging,
 };
@@ -71,6 +72,12 @@ pub(crate) enum Command {
     /// Look at payment gateways, and keep calls away from them or let them through
     #[command(subcommand)]
     Gateway(GatewayCommand),
+    /// Give money back, and see what became of it
+    #[command(subcommand)]
+    Refund(RefundCommand),
+    /// Decide what needs a second person
+    #[command(subcommand)]
+    Approval(ApprovalCommand),
 }
 
 /// Of a process that may have a parent.

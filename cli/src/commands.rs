@@ -1,6 +1,7 @@
 //! A file per command.
 
 pub(crate) mod api;
+pub(crate) mod approval;
 pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod config;
@@ -9,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod gateway;
 pub(crate) mod migrate;
+pub(crate) mod refund;
 pub(crate) mod saga;
 pub(crate) mod sandbox;
 pub(crate) mod token;
@@ -38,6 +40,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Batch(asked) => batch::run(asked).await,
         Command::Definition(asked) => definition::run(asked).await,
         Command::Gateway(asked) => gateway::run(asked).await,
+        Command::Refund(asked) => refund::run(asked).await,
+        Command::Approval(asked) => approval::run(asked).await,
     }
 }
 

@@ -6,7 +6,9 @@ use std::{
 };
 
 use comfy_table::{ContentArrangement, Table, presets};
+use serde::Deserialize;
 use serde_json::Value;
+use workflows::money::Money;
 
 /// Writes a line to standard output. Whoever stopped reading has seen enough.
 pub(crate) fn line(text: &str) {
@@ -58,7 +60,10 @@ pub(crate) fn text(value: Option<&Value>) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Bool(true)) => "yes".to_owned(),
         Some(Value::Bool(false)) => "no".to_owned(),
-        Some(Value::Object(members)) => {
+        Some(value @ Value::Object(members)) => {
+            if let Ok(money) = Money::deserialize(value) {
+                return money.to_string();
+            }
             let members: Vec<_> = members.iter().map(|(key, value)| format!("{key}={}", text(Some(value)))).collect();
             members.join(" ")
         }

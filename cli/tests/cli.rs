@@ -10,6 +10,7 @@ mod cli {
     mod metrics;
     mod processes;
     mod queries;
+    mod refunds;
     mod sources;
     mod tls;
 }

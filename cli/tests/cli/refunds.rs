@@ -1,0 +1,210 @@
+//! Finance from outside: the binary's own commands, the gateway's books, the invariants.
+
+use super::{
+    client::Api,
+    dev::{Dev, PATIENCE, Scratch, showrunner},
+};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::{
+    process::Output,
+    time::{Duration, Instant},
+};
+
+const PRICE: i64 = 5_000;
+/// Two of three seats need a second person.
+const LIMIT: (&str, &str) = ("SHOWRUNNER_BOOKING__REFUND_APPROVAL_ABOVE", "9000");
+
+struct House {
+    data: Scratch,
+    dev: Dev,
+}
+
+impl House {
+    fn open() -> Self {
+        let data = Scratch::new("refunds");
+        let dev = Dev::start(&data.0, &[LIMIT]);
+        Self { data, dev }
+    }
+
+    fn api(&self, role: &str) -> Api {
+        Api::new(&self.dev.printed["API"], &self.dev.printed[role])
+    }
+
+    /// A command over the HTTP API, by whoever has this token.
+    fn run(&self, token: &str, arguments: &[&str]) -> Output {
+        let remote = ["--url", &self.dev.printed["API"], "--token", token, "--json"];
+        showrunner().args(arguments).args(remote).output().unwrap()
+    }
+
+    /// One that is not refused.
+    fn say(&self, token: &str, arguments: &[&str]) -> Value {
+        let output = self.run(token, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A command on the database.
+    fn on_database(&self, arguments: &[&str]) -> String {
+        let config = self.data.0.join("dev.toml");
+        let output = showrunner()
+            .args(["--config", config.to_str().unwrap()])
+            .args(arguments)
+            .env("DATABASE_URL", &self.dev.printed["Database"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    }
+
+    /// A confirmed order of three seats.
+    async fn sold(&self, buyer: &str) -> Value {
+        let api = self.api("admin");
+        let event = api.event(30).await;
+        let wish = json!({ "userId": buyer, "bestAvailable": { "count": 3 } });
+        let (status, held) = api.ask(Method::POST, &format!("/events/{event}/reserve"), Some(wish)).await;
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        let order = json!({ "reserveId": held["reserveId"], "paymentMethod": "pm_card_visa", "idempotencyKey": buyer });
+        let (status, placed) = api.ask(Method::POST, "/orders", Some(order)).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{placed}");
+        self.order_that(&placed["orderId"], |order| order["status"] == "confirmed").await
+    }
+
+    /// The order, once it is so.
+    async fn order_that(&self, order: &Value, is_so: impl Fn(&Value) -> bool) -> Value {
+        let path = format!("/orders/{}", order.as_str().unwrap());
+        let began = Instant::now();
+        loop {
+            let (_, order) = self.api("admin").ask(Method::GET, &path, None).await;
+            if is_so(&order) {
+                return order;
+            }
+            assert!(began.elapsed() < PATIENCE, "{order:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the gateway has of an order, by its own books.
+    async fn kept(&self, order: &Value) -> i64 {
+        let sandbox = Api { base: self.dev.sandbox("primary").to_owned(), ..self.api("admin") };
+        let (_, books) = sandbox.ask(Method::GET, "/_sandbox/books", None).await;
+        let charges = books["charges"].as_array().unwrap().iter();
+        let own = charges.filter(|charge| charge["metadata"]["order_id"] == *order);
+        own.map(|charge| charge["captured"].as_i64().unwrap() - charge["refunded"].as_i64().unwrap()).sum()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn valid(order: &Value) -> usize {
+    order["tickets"].as_array().unwrap().iter().filter(|ticket| ticket["valid"] == true).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finance_gives_a_seat_back_and_the_rest_with_a_second_person() {
+    let house = House::open();
+    let anna = house.dev.printed["finance"].clone();
+    let bert = house.on_database(&["token", "create", "--role", "finance", "--name", "bert"]);
+    let order = house.sold("ann").await;
+    let (id, seat) = (order["orderId"].as_str().unwrap(), order["seatIds"][1].as_str().unwrap());
+    let one = ["refund", "request", id, "--seat", seat, "--reason", "blocked view", "--key", "one"];
+    let asked = house.say(&anna, &one);
+    assert_eq!(asked["state"], "approved", "{asked}");
+    assert_eq!(house.say(&anna, &one)["refundId"], asked["refundId"], "once");
+    let order = house.order_that(&order["orderId"], |order| order["refunds"][0]["state"] == "succeeded").await;
+    assert_eq!((&order["status"], valid(&order)), (&json!("confirmed"), 2), "{order:#}");
+    assert_eq!(order["tickets"][1]["valid"], false);
+    assert_eq!(order["refunds"][0]["amount"]["amount"], PRICE);
+    assert_eq!(house.kept(&order["orderId"]).await, 2 * PRICE);
+    let (_, seats) = house
+        .api("admin")
+        .ask(Method::GET, &format!("/events/{}/seats", order["eventId"].as_str().unwrap()), None)
+        .await;
+    let again = seats["items"].as_array().unwrap().iter().find(|one| one["seatId"] == seat).unwrap();
+    assert_eq!(again["status"], "available");
+
+    let rest = house.say(&anna, &["refund", "request", id, "--reason", "cancelled show", "--key", "rest"]);
+    assert_eq!(rest["state"], "requested", "{rest}");
+    let (refund, approval) = (rest["refundId"].as_str().unwrap(), rest["approvalId"].as_str().unwrap());
+    let own = house.run(&anna, &["refund", "approve", refund, "--reason", "sure"]);
+    assert_eq!((own.status.code(), text(&own.stderr).contains("403 four-eyes")), (Some(1), true));
+    let waiting = house.say(&bert, &["approval", "list", "--state", "requested"]);
+    assert_eq!(waiting["items"][0]["approvalId"], *approval);
+    assert_eq!(valid(&house.order_that(&order["orderId"], |_| true).await), 2, "until somebody consents");
+    house.say(&bert, &["refund", "approve", refund, "--reason", "checked"]);
+    let order = house.order_that(&order["orderId"], |order| order["status"] == "cancelled").await;
+    assert_eq!((valid(&order), house.kept(&order["orderId"]).await), (0, 0));
+    let shown = house.say(&bert, &["refund", "show", refund]);
+    assert_eq!((&shown["state"], &shown["outstanding"]["amount"]), (&json!("succeeded"), &json!(0)));
+    let listed = house.say(&anna, &["refund", "list", "--search", id]);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+    let table =
+        showrunner().args(["refund", "list", "--url", &house.dev.printed["API"], "--token", &anna]).output().unwrap();
+    assert!(text(&table.stdout).contains("100.00 EUR"), "{}", text(&table.stdout));
+    let more = house.run(&anna, &["refund", "request", id, "--reason", "again", "--key", "more"]);
+    assert!(text(&more.stderr).contains("409 exceeds-captured"), "{}", text(&more.stderr));
+    house.on_database(&["check"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_posts_are_one_refund_and_two_who_decide_at_once_decide_once() {
+    let house = House::open();
+    let order = house.sold("ann").await;
+    let path = format!("/orders/{}/refunds", order["orderId"].as_str().unwrap());
+    let anna = house.api("finance");
+    let body = json!({ "reason": "cancelled show", "idempotencyKey": "k" });
+    let posts = (0..20).map(|_| anna.ask(Method::POST, &path, Some(body.clone())));
+    let answers = futures::future::join_all(posts).await;
+    assert!(
+        answers.iter().all(|(status, answer)| {
+            *status == StatusCode::ACCEPTED && answer["refundId"] == answers[0].1["refundId"]
+        }),
+        "{answers:?}"
+    );
+
+    let people: Vec<_> = ["bert", "carl"]
+        .iter()
+        .map(|name| {
+            let token = house.on_database(&["token", "create", "--role", "finance", "--name", name]);
+            Api { token, ..anna.clone() }
+        })
+        .collect();
+    let decide = |person: usize, verdict: &str| {
+        let path = format!("/refunds/{}/{verdict}", answers[0].1["refundId"].as_str().unwrap());
+        let person = people[person].clone();
+        async move { person.ask(Method::POST, &path, Some(json!({ "reason": "looked at it" }))).await }
+    };
+    let (yes, no) = tokio::join!(decide(0, "approve"), decide(1, "reject"));
+    let consented = yes.0 == StatusCode::ACCEPTED;
+    let loser = if consented { &no } else { &yes };
+    assert_eq!(loser.0, StatusCode::CONFLICT, "{yes:?} {no:?}");
+    let state = if consented { "succeeded" } else { "rejected" };
+    let order = house.order_that(&order["orderId"], |order| order["refunds"][0]["state"] == state).await;
+    assert_eq!(order["refunds"].as_array().unwrap().len(), 1);
+    let left = if consented { 0 } else { 3 };
+    assert_eq!((house.kept(&order["orderId"]).await, valid(&order)), (3 * PRICE * i64::from(left > 0), left));
+    house.on_database(&["check"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buyer_gives_one_of_three_seats_back() {
+    let house = House::open();
+    let order = house.sold("ann").await;
+    let path = format!("/orders/{}/cancel", order["orderId"].as_str().unwrap());
+    let body = json!({ "reason": "one is ill", "seatIds": [order["seatIds"][0]] });
+    let client = house.api("client");
+    let first = client.ask(Method::POST, &path, Some(body.clone())).await;
+    assert_eq!(first.0, StatusCode::ACCEPTED, "{}", first.1);
+    assert_eq!(client.ask(Method::POST, &path, Some(body)).await, first);
+    let order = house.order_that(&order["orderId"], |order| order["refunds"][0]["state"] == "succeeded").await;
+    assert_eq!((&order["status"], valid(&order)), (&json!("confirmed"), 2), "{order:#}");
+    assert_eq!(house.kept(&order["orderId"]).await, 2 * PRICE);
+    // the rest is more than finance may give back alone
+    let whole = client.ask(Method::POST, &path, Some(json!({ "reason": "all are ill" }))).await;
+    assert_eq!(whole.0, StatusCode::ACCEPTED, "{}", whole.1);
+    let order = house.order_that(&order["orderId"], |order| order["status"] == "cancelled").await;
+    assert_eq!((house.kept(&order["orderId"]).await, valid(&order)), (0, 0));
+    house.on_database(&["check"]);
+}
