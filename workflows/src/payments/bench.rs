@@ -19,7 +19,10 @@ use orchestrator::{
 };
 use serde_json::Value;
 use std::{
-    sync::{Arc, Mutex, atomic::AtomicI64},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -73,7 +76,8 @@ impl Bench {
         let breakers: Vec<_> = gateways
             .iter()
             .map(|(name, _)| {
-                let surroundings = Surroundings::by_hand(Arc::clone(&clock));
+                let hands = Arc::clone(&clock);
+                let surroundings = Surroundings::given(move || hands.load(Ordering::SeqCst), |_| 0);
                 GatewayBreakers::alone(name, TIMEOUT, BreakerSettings::default(), surroundings)
             })
             .collect();

@@ -31,7 +31,8 @@ impl Bench {
     fn with(capabilities: Capabilities, settings: BreakerSettings) -> Self {
         let fake = Fake::new("primary", capabilities);
         let clock = Arc::new(AtomicI64::new(1_000_000));
-        let surroundings = Surroundings::by_hand(Arc::clone(&clock));
+        let hands = Arc::clone(&clock);
+        let surroundings = Surroundings::given(move || hands.load(Ordering::SeqCst), |_| 0);
         let breakers = GatewayBreakers::alone("primary", TIMEOUT, settings, surroundings);
         Self { gateway: guarded(Arc::<Fake>::clone(&fake), breakers.clone()), fake, breakers, clock }
     }
