@@ -3,6 +3,7 @@
 
 mod allowed;
 mod foreseen;
+mod given;
 mod record;
 
 pub use allowed::{ActOption, Effects, Undo, options};
@@ -10,11 +11,14 @@ pub use foreseen::Foreseen;
 pub use record::{DoneAct, RecordFilter, RecordedAct, record_in_tx, record_refused_in_tx};
 
 use crate::{
+    action::Lane,
     canonical,
     catalog::Known,
+    definition::InputMistake,
     engine::Engine,
     ids::SagaId,
     journal::{ActKind, Entry, Moment, Recorded},
+    judge::storable,
     moves, plan,
     projection::Moved,
     run::{Corrupt, Run},
@@ -40,6 +44,38 @@ pub enum Act {
         /// What comes with it.
         payload: Value,
     },
+    /// The other side is asked now what became of a call.
+    Probe,
+    /// Begin nothing more; what is on its way comes to its end.
+    Pause {
+        /// Until when; without it, until somebody resumes it.
+        until: Option<Moment>,
+    },
+    /// Go on after a pause.
+    Resume,
+    /// Go on as if the step it stands at had given this.
+    Skip {
+        /// The step.
+        step: String,
+        /// What later steps take for its output.
+        output: Value,
+    },
+    /// The step it stands at was done otherwise, in whichever half it is.
+    Complete {
+        /// The step.
+        step: String,
+        /// What it gave.
+        output: Value,
+        /// What shows it.
+        evidence: String,
+    },
+    /// The step it stands at is tried again with another input.
+    EditInput {
+        /// The step.
+        step: String,
+        /// What its action takes from here on.
+        input: Value,
+    },
 }
 
 impl Act {
@@ -51,6 +87,26 @@ impl Act {
             Self::Cancel => "cancel",
             Self::Kill => "kill",
             Self::Signal { .. } => "signal",
+            Self::Probe => "probe",
+            Self::Pause { .. } => "pause",
+            Self::Resume => "resume",
+            Self::Skip { .. } => "skip",
+            Self::Complete { .. } => "complete",
+            Self::EditInput { .. } => "edit-input",
+        }
+    }
+
+    /// What belongs to it beside its name.
+    fn body(&self) -> Value {
+        match self {
+            Self::Retry | Self::Cancel | Self::Kill | Self::Probe | Self::Resume => Value::Null,
+            Self::Signal { name, payload } => json!({ "name": name, "payload": payload }),
+            Self::Pause { until } => json!({ "until": until }),
+            Self::Skip { step, output } => json!({ "step": step, "output": output }),
+            Self::Complete { step, output, evidence } => {
+                json!({ "step": step, "output": output, "evidence": evidence })
+            }
+            Self::EditInput { step, input } => json!({ "step": step, "input": input }),
         }
     }
 }
@@ -104,6 +160,9 @@ pub enum ActError {
     /// Its state forbids it.
     #[error("{0}")]
     NotAllowed(String),
+    /// What was given for the step is not of the form that its action has.
+    #[error("what was given for the step is not of its form")]
+    Invalid(Vec<InputMistake>),
     /// The database's.
     #[error("could not carry out the act")]
     Database(#[from] sqlx::Error),
@@ -208,7 +267,10 @@ impl<S: Store> Engine<S> {
             let what = format!("it is {}", run.state);
             return Err(ActError::MovedOn { seq: run.seq, what });
         }
-        allowed::allowed(&known.definition, run, &request.act).map_err(ActError::NotAllowed)
+        let definition = &known.definition;
+        allowed::allowed(definition, run, &request.act, self.registry()).map_err(ActError::NotAllowed)?;
+        let mistakes = given::mistakes(definition, run, &request.act, self.registry());
+        if mistakes.is_empty() { Ok(()) } else { Err(ActError::Invalid(mistakes)) }
     }
 
     async fn act_now(&self, request: &ActRequest) -> Result<ActAnswer, ActError> {
@@ -231,7 +293,8 @@ impl<S: Store> Engine<S> {
             self.store().commit(tx).await?;
             return Err(refusal);
         }
-        let seq = self.append_act(&mut *tx, &known, run, entries_of(request)).await?;
+        let entries = entries_of(request, &run);
+        let seq = self.append_act(&mut *tx, &known, run, entries).await?;
         tx.record_act(&row, "done", &json!({ "seq": seq })).await?;
         self.store().commit(tx).await?;
         self.hint();
@@ -251,7 +314,8 @@ impl<S: Store> Engine<S> {
         let next = plan::plan(&known.definition, &run, now);
         let step = moves::current_step(&known.definition, &run);
         let name = |index: usize| known.definition.steps[index].step.clone();
-        let rests = run.state.is_finished() || matches!(run.state, State::Stuck | State::Paused);
+        // one that is paused is let go by whoever has it, or takes it, once no call is on its way any more
+        let rests = run.state.is_finished() || run.state == State::Stuck;
         let run = Arc::new(run);
         let append = Append {
             move_id: self.fresh_id(),
@@ -306,7 +370,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<PreparedSignal, ActError> {
         let (run, known) = self.load(saga_id).await?;
         let is_finished = run.state.is_finished();
-        Ok(PreparedSignal { saga_id, name, payload: crate::judge::storable(payload), by, known, is_finished })
+        Ok(PreparedSignal { saga_id, name, payload: storable(payload), by, known, is_finished })
     }
 
     /// As [`Engine::signal`], in the caller's transaction, in which the saga does not move any more from here on. A
@@ -358,24 +422,44 @@ pub(crate) fn follow(run: &mut Run, entries: &mut Vec<Entry>, at: Moment) -> Res
     Ok(())
 }
 
-fn entries_of(request: &ActRequest) -> Vec<Entry> {
-    let acted = |act| Entry::Acted { act, reason: request.reason.clone(), by: request.by.clone() };
+fn entries_of(request: &ActRequest, run: &Run) -> Vec<Entry> {
+    let shown = |act, evidence: Option<&String>| Entry::Acted {
+        act,
+        reason: request.reason.clone(),
+        by: request.by.clone(),
+        evidence: evidence.cloned(),
+    };
+    let acted = |act| shown(act, None);
+    let lane = if run.compensating { Lane::Compensation } else { Lane::Forward };
+    let succeeded = |step: &String, output: &Value| Entry::Succeeded {
+        step: step.clone(),
+        lane,
+        attempt: run.step(step).lane(lane).attempt.max(1),
+        output: storable(output.clone()),
+        probed: false,
+    };
     match &request.act {
         Act::Retry => vec![acted(ActKind::Retry)],
+        Act::Probe => vec![acted(ActKind::Probe)],
+        Act::Pause { until } => vec![acted(ActKind::Pause), Entry::Paused { until: *until }],
+        Act::Resume => vec![acted(ActKind::Resume), Entry::Resumed],
+        Act::Skip { step, output } => vec![acted(ActKind::Skip), succeeded(step, output)],
+        Act::Complete { step, output, evidence } => {
+            vec![shown(ActKind::Complete, Some(evidence)), succeeded(step, output)]
+        }
+        Act::EditInput { step, input } => {
+            vec![acted(ActKind::EditInput), Entry::InputGiven { step: step.clone(), input: storable(input.clone()) }]
+        }
+        // what is paused is taken back at once, or when its call has come to its end
+        Act::Cancel if run.state == State::Paused => vec![acted(ActKind::Cancel), Entry::Resumed],
         Act::Cancel => vec![acted(ActKind::Cancel)],
         Act::Kill => vec![acted(ActKind::Kill), Entry::Killed],
-        Act::Signal { name, payload } => vec![Entry::Signalled {
-            name: name.clone(),
-            payload: crate::judge::storable(payload.clone()),
-            by: request.by.clone(),
-        }],
+        Act::Signal { name, payload } => {
+            vec![Entry::Signalled { name: name.clone(), payload: storable(payload.clone()), by: request.by.clone() }]
+        }
     }
 }
 
 fn digest(request: &ActRequest) -> String {
-    let payload = match &request.act {
-        Act::Signal { name, payload } => json!({ "name": name, "payload": payload }),
-        _ => Value::Null,
-    };
-    canonical::digest(&json!({ "reason": request.reason, "body": payload }))
+    canonical::digest(&json!({ "reason": request.reason, "body": request.act.body() }))
 }

@@ -113,6 +113,15 @@ pub enum Attempts {
 }
 
 impl Step {
+    /// What one half runs.
+    #[must_use]
+    pub fn action_of(&self, lane: Lane) -> &str {
+        match (lane, &self.compensation) {
+            (Lane::Compensation, Some(compensation)) => &compensation.action,
+            _ => &self.action,
+        }
+    }
+
     /// The policy of one half.
     #[must_use]
     pub fn retry_of(&self, lane: Lane) -> Retry {

@@ -5,7 +5,10 @@ use crate::{
         Answer, AnyExternal, AnyLocal, AnyProbe, Call, Child, Erased, Failure, Halt, Lane, Notebook, Registry, Signal,
         Wait,
     },
-    definition::{Definition, Step, mapping},
+    definition::{
+        Definition, Step,
+        mapping::{self, MappingError},
+    },
     engine::{Claimed, Engine},
     ids::SagaId,
     journal::{Moment, StuckCause},
@@ -70,7 +73,7 @@ impl<S: Store> Engine<S> {
         let (name, timeout) = half(step, due.lane);
         let Some(registered) = self.registry().get(name) else { return unknown(step, name) };
         let call = call_of(&claimed.run, step, due, now);
-        let input = match mapping::step_input(step, &claimed.run.input, &claimed.run.outputs()) {
+        let input = match step_input(step, &claimed.run) {
             Ok(input) => input,
             Err(error) => return refused(due, "invalid-input", &error),
         };
@@ -121,7 +124,7 @@ impl<S: Store> Engine<S> {
             _ => return unknown(step, name),
         };
         let call = call_of(&claimed.run, step, due, now);
-        let input = match mapping::step_input(step, &claimed.run.input, &claimed.run.outputs()) {
+        let input = match step_input(step, &claimed.run) {
             Ok(input) => input,
             Err(error) => return What::Probed { due, found: Err(Halt::permanent("invalid-input", error.to_string())) },
         };
@@ -214,6 +217,15 @@ impl<S: Store> Engine<S> {
     }
 }
 
+/// What a step's action takes: what a person has given, or else what the definition says. A compensation and a probe take
+/// what their action takes.
+fn step_input(step: &Step, run: &Run) -> Result<Value, MappingError> {
+    match &run.step(&step.step).input {
+        Some(given) => Ok(given.clone()),
+        None => mapping::step_input(step, &run.input, &run.outputs()),
+    }
+}
+
 enum Recorded {
     Yes,
     Interrupted,
@@ -258,7 +270,7 @@ pub(crate) fn local_step<S: Store>(
     let step = &definition.steps[due.step];
     let (name, timeout) = half(step, due.lane);
     let Erased::Local(action) = &registry.get(name)?.erased else { return None };
-    let input = mapping::step_input(step, &run.input, &run.outputs()).ok()?;
+    let input = step_input(step, run).ok()?;
     Some(LocalStep {
         due,
         action: Arc::<dyn AnyLocal<S>>::clone(action),
@@ -270,10 +282,11 @@ pub(crate) fn local_step<S: Store>(
 
 /// The registered name and the timeout of one half of a step.
 pub(crate) fn half(step: &Step, lane: Lane) -> (&str, Duration) {
-    match (lane, &step.compensation) {
-        (Lane::Compensation, Some(compensation)) => (&compensation.action, compensation.timeout),
-        _ => (&step.action, step.timeout),
-    }
+    let timeout = match (lane, &step.compensation) {
+        (Lane::Compensation, Some(compensation)) => compensation.timeout,
+        _ => step.timeout,
+    };
+    (step.action_of(lane), timeout)
 }
 
 fn unknown<S: Store>(step: &Step, name: &str) -> What<S> {

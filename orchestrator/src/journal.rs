@@ -33,6 +33,18 @@ pub enum ActKind {
     Cancel,
     /// Stop without compensating.
     Kill,
+    /// The other side is asked now what became of a call.
+    Probe,
+    /// Begin nothing more.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Go on without having done the step.
+    Skip,
+    /// The step was done otherwise.
+    Complete,
+    /// The step is tried again with another input.
+    EditInput,
 }
 
 /// Why a saga needs a person.
@@ -192,6 +204,24 @@ pub enum Entry {
         reason: String,
         /// Who.
         by: String,
+        /// What shows that the step was done otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evidence: Option<String>,
+    },
+    /// Nothing more is begun.
+    Paused {
+        /// Until when; without it, until a person says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Moment>,
+    },
+    /// It goes on.
+    Resumed,
+    /// What the step's action takes from here on, instead of what the definition says.
+    InputGiven {
+        /// The step.
+        step: String,
+        /// What.
+        input: Value,
     },
     /// From here on it is taken back.
     Compensating {
@@ -233,6 +263,9 @@ impl Entry {
             Self::Parked { .. } => "parked",
             Self::Signalled { .. } => "signalled",
             Self::Acted { .. } => "acted",
+            Self::Paused { .. } => "paused",
+            Self::Resumed => "resumed",
+            Self::InputGiven { .. } => "inputGiven",
             Self::Compensating { .. } => "compensating",
             Self::Stuck { .. } => "stuck",
             Self::Completed => "completed",
@@ -251,7 +284,8 @@ impl Entry {
             | Self::Failed { step, .. }
             | Self::InDoubt { step, .. }
             | Self::Waits { step, .. }
-            | Self::Parked { step, .. } => Some(step),
+            | Self::Parked { step, .. }
+            | Self::InputGiven { step, .. } => Some(step),
             Self::Stuck { step, .. } => step.as_deref(),
             _ => None,
         }

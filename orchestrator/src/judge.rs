@@ -6,6 +6,7 @@ use crate::{
     journal::{Entry, Moment, StuckCause},
     plan::{self, Due},
     run::{LaneRun, Run},
+    saga::State,
 };
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -145,7 +146,8 @@ impl Judge<'_> {
     fn in_doubt(&self, failure: Failure) -> Vec<Entry> {
         let (step, lane) = (self.step().step.clone(), self.due.lane);
         let mut entries = vec![self.doubt(failure.clone())];
-        if !self.retry().allows(self.lane_run().failures + 1) {
+        // a saga that was paused meanwhile decides nothing before it goes on
+        if !self.retry().allows(self.lane_run().failures + 1) && self.run.state != State::Paused {
             let pivot = self.definition.pivot();
             let reversible = lane == Lane::Forward
                 && pivot != Some(self.due.step)

@@ -60,8 +60,15 @@ pub enum Next {
 #[must_use]
 pub fn plan(definition: &Definition, run: &Run, now: Moment) -> Next {
     use crate::saga::State;
-    if run.state.is_finished() || matches!(run.state, State::Stuck | State::Paused) {
+    if run.state.is_finished() || run.state == State::Stuck {
         return Next::Rest;
+    }
+    if run.state == State::Paused {
+        return match run.pause_until {
+            None => Next::Rest,
+            Some(until) if until <= now => Next::Decide(Entry::Resumed),
+            until => sleep(until, Turn::Timer, "the end of its pause"),
+        };
     }
     if run.compensating { backward(definition, run, now) } else { forward(definition, run, now) }
 }

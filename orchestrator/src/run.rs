@@ -131,6 +131,8 @@ pub struct StepRun {
     pub forward: LaneRun,
     /// The compensation.
     pub compensation: LaneRun,
+    /// What the action takes, where a person has given it.
+    pub input: Option<Value>,
 }
 
 impl StepRun {
@@ -201,6 +203,8 @@ pub struct Run {
     pub compensating: bool,
     /// What stopped it.
     pub stuck: Option<Stuck>,
+    /// When its pause ends by itself.
+    pub pause_until: Option<Moment>,
     /// It has been stopped before, or is now: a case of it may be open.
     pub has_been_stuck: bool,
 }
@@ -245,6 +249,7 @@ impl Run {
             cause: None,
             compensating: false,
             stuck: None,
+            pause_until: None,
             has_been_stuck: false,
         })
     }
@@ -302,7 +307,17 @@ impl Run {
                 self.signals.push(Signal { seq, name: name.clone(), payload: payload.clone() });
                 self.ask_again(at);
             }
-            Entry::Acted { act, reason, by } => self.acted(*act, reason, by, at),
+            Entry::Acted { act, reason, by, .. } => self.acted(*act, reason, by, at),
+            Entry::Paused { until } => self.pause_until = *until,
+            Entry::Resumed => self.pause_until = None,
+            Entry::InputGiven { step, input } => {
+                let step = self.steps.entry(step.clone()).or_default();
+                step.input = Some(input.clone());
+                step.forward.failures = 0;
+                if step.forward.phase != Phase::Untouched {
+                    step.forward.phase = Phase::Retry(at);
+                }
+            }
             Entry::Compensating { cause } => {
                 self.compensating = true;
                 self.cause = Some(cause.clone());
@@ -310,6 +325,7 @@ impl Run {
             }
             Entry::Stuck { step, lane, cause, failure } => {
                 self.has_been_stuck = true;
+                self.pause_until = None;
                 self.stuck = Some(Stuck { step: step.clone(), lane: *lane, cause: *cause, failure: failure.clone() });
             }
             Entry::Completed | Entry::Compensated | Entry::Killed => self.stuck = None,
@@ -328,9 +344,16 @@ impl Run {
             | Entry::Parked { .. } => Some(Event::Waits),
             Entry::Compensating { .. } => Some(Event::Compensates),
             Entry::Stuck { .. } => Some(Event::Sticks),
-            Entry::Acted { act: ActKind::Retry, .. } if self.compensating => Some(Event::RetriedBackward),
-            Entry::Acted { act: ActKind::Retry, .. } => Some(Event::RetriedForward),
-            Entry::Acted { .. } | Entry::Started { .. } | Entry::Failed { .. } | Entry::Signalled { .. } => None,
+            Entry::Acted { act, .. } if goes_on(*act) && self.compensating => Some(Event::RetriedBackward),
+            Entry::Acted { act, .. } if goes_on(*act) => Some(Event::RetriedForward),
+            Entry::Acted { .. }
+            | Entry::Started { .. }
+            | Entry::Failed { .. }
+            | Entry::Signalled { .. }
+            | Entry::InputGiven { .. } => None,
+            Entry::Paused { .. } => Some(Event::Pauses),
+            Entry::Resumed if self.compensating => Some(Event::ResumedBackward),
+            Entry::Resumed => Some(Event::ResumedForward),
             Entry::Completed => Some(Event::Completes),
             Entry::Compensated => Some(Event::Undone),
             Entry::Killed => Some(Event::Killed),
@@ -366,7 +389,9 @@ impl Run {
             ActKind::Cancel => {
                 self.cancel = Some(Failure::new("cancelled", format!("cancelled by {by}: {reason}")));
             }
-            ActKind::Kill => {}
+            ActKind::Skip | ActKind::Complete | ActKind::EditInput => self.stuck = None,
+            ActKind::Probe => self.ask_again(at),
+            ActKind::Kill | ActKind::Pause | ActKind::Resume => {}
         }
     }
 
@@ -423,6 +448,11 @@ impl Run {
             _ => {}
         }
     }
+}
+
+/// Whether a saga that has stopped for a person goes on with this act.
+fn goes_on(act: ActKind) -> bool {
+    matches!(act, ActKind::Retry | ActKind::Skip | ActKind::Complete | ActKind::EditInput)
 }
 
 /// What ended `wait`: its signal, which is taken out of `signals`, or else its time.

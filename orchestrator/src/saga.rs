@@ -44,6 +44,12 @@ pub enum Event {
     Completes,
     /// The last compensation is done.
     Undone,
+    /// A person holds it up.
+    Pauses,
+    /// It goes on after a pause, forward.
+    ResumedForward,
+    /// It goes on after a pause, backward.
+    ResumedBackward,
     /// A person stops it.
     Killed,
 }
@@ -89,6 +95,12 @@ impl State {
             (S::Compensating, E::Sticks) => Ok(S::Stuck),
             (S::Compensating, E::Undone) => Ok(S::Compensated),
             (S::Stuck, E::RetriedBackward) => Ok(S::Compensating),
+            (S::Running | S::Waiting | S::Compensating, E::Pauses) => Ok(S::Paused),
+            // what was on its way when it was paused comes to its end
+            (S::Paused, E::Proceeds | E::Waits) => Ok(S::Paused),
+            (S::Paused, E::Sticks) => Ok(S::Stuck),
+            (S::Paused, E::ResumedForward) => Ok(S::Running),
+            (S::Paused, E::ResumedBackward) => Ok(S::Compensating),
             (S::Running | S::Waiting | S::Paused | S::Compensating | S::Stuck, E::Killed) => Ok(S::Killed),
             (state, event) => Err(IllegalTransition { state, event }),
         }
@@ -130,7 +142,7 @@ impl fmt::Display for State {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Proceeds,
         Self::Waits,
         Self::Compensates,
@@ -139,6 +151,9 @@ impl Event {
         Self::RetriedBackward,
         Self::Completes,
         Self::Undone,
+        Self::Pauses,
+        Self::ResumedForward,
+        Self::ResumedBackward,
         Self::Killed,
     ];
 }

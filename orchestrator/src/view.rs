@@ -129,7 +129,7 @@ impl Engine {
             waiting_on: waiting_on(&run, &next),
             since: view.journal.last().map_or(run.created_at, |recorded| recorded.at),
             next: thing,
-            acts: acts::options(&known.definition, &run),
+            acts: acts::options(&known.definition, &run, self.registry()),
         }))
     }
 }

@@ -43,7 +43,7 @@ impl<S: Store> Engine<S> {
                         saga_id,
                         seq: run.seq,
                         step: moves::current_step(&known.definition, &run),
-                        outcome: allowed::allowed(&known.definition, &run, act)
+                        outcome: allowed::allowed(&known.definition, &run, act, self.registry())
                             .map(|()| allowed::effects(&known.definition, &run, act)),
                     },
                     Err(why) => Foreseen { saga_id, seq: 0, step: None, outcome: Err(why.to_owned()) },

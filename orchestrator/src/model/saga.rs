@@ -3,7 +3,7 @@
 
 use super::payments::Known;
 use crate::{
-    action::{Answer, Lane, Probed},
+    action::{Answer, Lane, Probed, Registry},
     acts,
     definition::{Attempts, Compensation, Definition, Retry, Step},
     ids::SagaId,
@@ -90,7 +90,7 @@ impl Saga {
     fn of(definition: &Definition, journal: Vec<Recorded>, run: Run) -> Self {
         let next = plan::plan(definition, &run, NOW);
         let known = Known::of(&run);
-        let options = acts::options(definition, &run);
+        let options = acts::options(definition, &run, &Registry::<crate::store::Postgres>::new());
         let cancellable = options.iter().any(|option| option.act == "cancel" && option.allowed);
         let identity = identity(&run, known);
         Self { journal, run, next, known, cancellable, identity }
@@ -127,7 +127,7 @@ impl Saga {
     pub(super) fn cancelled(&self, definition: &Definition) -> Result<Self, Corrupt> {
         let mut run = self.run.clone();
         let (reason, by) = ("no longer wanted".to_owned(), "the buyer".to_owned());
-        let mut entries = vec![Entry::Acted { act: ActKind::Cancel, reason, by }];
+        let mut entries = vec![Entry::Acted { act: ActKind::Cancel, reason, by, evidence: None }];
         acts::follow(&mut run, &mut entries, NOW)?;
         Ok(self.with(definition, run, entries))
     }

@@ -56,6 +56,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn act(stage: &mut Stage, which: u8) {
     match which % 8 {
+        0 if stage.allows("resume") => stage.acts(ActKind::Resume),
+        1 if which > 100 && stage.allows("pause") => stage.acts(ActKind::Pause),
+        2 if which > 150 && stage.allows("skip") => stage.acts(ActKind::Skip),
+        3 if which > 150 && stage.allows("complete") => stage.acts(ActKind::Complete),
         0 | 1 if stage.allows("retry") => stage.acts(ActKind::Retry),
         2 | 3 if stage.allows("cancel") => stage.acts(ActKind::Cancel),
         4 if which > 200 && stage.allows("kill") => stage.acts(ActKind::Kill),
@@ -152,6 +156,7 @@ fn heals(stage: &mut Stage) {
                 Some(until) => stage.now = until,
                 None => stage.signal("go"),
             },
+            Next::Rest if stage.run.state == State::Paused => stage.acts(ActKind::Resume),
             Next::Rest => stage.acts(ActKind::Retry),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Due, Next, advance, plan};
 use crate::{
-    action::{Answer, Failure, Halt, Lane, Probed, Wait},
+    action::{Answer, Failure, Halt, Lane, Probed, Registry, Wait},
     acts,
     definition::{Attempts, Compensation, Definition, Retry, Step},
     ids::SagaId,
@@ -173,13 +173,30 @@ impl Stage {
     }
 
     pub(crate) fn allows(&self, act: &str) -> bool {
-        acts::options(&self.definition, &self.run).iter().any(|option| option.act == act && option.allowed)
+        acts::options(&self.definition, &self.run, &Registry::<crate::store::Postgres>::new())
+            .iter()
+            .any(|option| option.act == act && option.allowed)
     }
 
     pub(crate) fn acts(&mut self, act: ActKind) {
-        let acted = Entry::Acted { act, reason: "a test".to_owned(), by: "olga".to_owned() };
-        let killed = (act == ActKind::Kill).then_some(Entry::Killed);
-        self.others([acted].into_iter().chain(killed).collect());
+        let acted = Entry::Acted { act, reason: "a test".to_owned(), by: "olga".to_owned(), evidence: None };
+        let follows = match act {
+            ActKind::Kill => Some(Entry::Killed),
+            ActKind::Pause => Some(Entry::Paused { until: None }),
+            ActKind::Resume => Some(Entry::Resumed),
+            ActKind::Cancel if self.run.state == State::Paused => Some(Entry::Resumed),
+            ActKind::Skip | ActKind::Complete => Some(self.given()),
+            _ => None,
+        };
+        self.others([acted].into_iter().chain(follows).collect());
+    }
+
+    /// The step it stands at, done by a person.
+    fn given(&self) -> Entry {
+        let lane = if self.run.compensating { Lane::Compensation } else { Lane::Forward };
+        let step = crate::moves::current_step(&self.definition, &self.run).unwrap();
+        let attempt = self.run.step(&step).lane(lane).attempt.max(1);
+        Entry::Succeeded { step, lane, attempt, output: json!({ "given": true }), probed: false }
     }
 
     pub(crate) fn signal(&mut self, name: &str) {

@@ -55,6 +55,12 @@ fn entries(at: Moment) -> Vec<Entry> {
     let later = at + TimeDelta::microseconds(1_234_567);
     let child = Child { definition: "d".to_owned(), key: "k".to_owned(), input: odd(), tags: BTreeMap::new() };
     let wait = Wait { signal: Some("go".to_owned()), until: Some(later), child: Some(child), reason: "r".to_owned() };
+    let acted = |act, evidence: Option<&str>| Entry::Acted {
+        act,
+        reason: "because".to_owned(),
+        by: "olga".to_owned(),
+        evidence: evidence.map(str::to_owned),
+    };
     vec![
         Entry::Intended { step: step(), lane, attempt, intent: Value::Null },
         Entry::Noted { step: step(), lane, attempt, note: odd() },
@@ -67,8 +73,18 @@ fn entries(at: Moment) -> Vec<Entry> {
         Entry::Waits { step: step(), lane, wait: Wait::default() },
         Entry::Parked { step: step(), lane, until: later, reason: String::new() },
         Entry::Signalled { name: "go".to_owned(), payload: odd(), by: "o".to_owned() },
-        Entry::Acted { act: ActKind::Retry, reason: "because".to_owned(), by: "olga".to_owned() },
-        Entry::Acted { act: ActKind::Cancel, reason: String::new(), by: String::new() },
+        acted(ActKind::Retry, None),
+        acted(ActKind::Cancel, None),
+        acted(ActKind::Probe, None),
+        acted(ActKind::Pause, None),
+        acted(ActKind::Resume, None),
+        acted(ActKind::Skip, None),
+        acted(ActKind::Complete, Some("a letter")),
+        acted(ActKind::EditInput, None),
+        Entry::Paused { until: None },
+        Entry::Paused { until: Some(later) },
+        Entry::Resumed,
+        Entry::InputGiven { step: step(), input: odd() },
         Entry::Compensating { cause: failure() },
         stuck(StuckCause::DefinitionUnknown),
         Entry::Stuck { step: None, lane, cause: StuckCause::WorkerLost, failure: failure() },

@@ -246,7 +246,51 @@ async fn with_people() -> Vec<Shape> {
             .await,
         ),
         shape("unknown", "A release that does not know its action takes it.", unknown().await),
+        shape("paused", "Paused while it waits, then resumed.", paused().await),
+        shape(
+            "skipped",
+            "Refused past the pivot; a person has it go on without the step.",
+            act("patient", vec![Some(never())], "stuck", skip("ask"), "completed").await,
+        ),
+        shape(
+            "completed-on-evidence",
+            "Refused past the pivot; a person shows that it was done otherwise.",
+            act("patient", vec![Some(never())], "stuck", complete("ask"), "completed").await,
+        ),
+        shape("input-given", "It waits; a person has it wait for another signal.", input_given().await),
+        shape(
+            "asked-at-once",
+            "In doubt; a person has the other side asked at once.",
+            act("doubtful", vec![Some(lost())], "waiting", Act::Probe, "waiting").await,
+        ),
     ]
+}
+
+async fn paused() -> (SagaId, World) {
+    let (saga, world) = ran("waiter", vec![], "waiting").await;
+    acts::done(&world, saga, Act::Pause { until: None }).await;
+    world.turn(&world.engine).await;
+    acts::done(&world, saga, Act::Resume).await;
+    world.engine.signal(saga, "go", json!({}), "test").await.unwrap();
+    world.run_until(saga, "completed").await;
+    (saga, world)
+}
+
+async fn input_given() -> (SagaId, World) {
+    let (saga, world) = ran("waiter", vec![], "waiting").await;
+    let edit = Act::EditInput { step: "wait".to_owned(), input: json!({ "signal": "now" }) };
+    acts::done(&world, saga, edit).await;
+    world.engine.signal(saga, "now", json!({}), "test").await.unwrap();
+    world.run_until(saga, "completed").await;
+    (saga, world)
+}
+
+fn skip(step: &str) -> Act {
+    Act::Skip { step: step.to_owned(), output: json!({ "skipped": true }) }
+}
+
+fn complete(step: &str) -> Act {
+    Act::Complete { step: step.to_owned(), output: json!({ "by": "hand" }), evidence: "a letter".to_owned() }
 }
 
 async fn cancelled_when_stuck() -> (SagaId, World) {
