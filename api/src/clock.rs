@@ -1,4 +1,4 @@
-//! The time at the edge: when a signature arrives.
+//! The time at the edge: when a signature or an act arrives.
 
 use chrono::{DateTime, Utc};
 

@@ -84,6 +84,7 @@ fn booking() -> Vec<Route> {
 
 fn sagas() -> Vec<Route> {
     const ACT: &[&Kind] = &[&kinds::NOT_FOUND, &kinds::MOVED_ON, &kinds::NOT_ALLOWED];
+    const GIVEN: &[&Kind] = &[&kinds::NOT_FOUND, &kinds::MOVED_ON, &kinds::NOT_ALLOWED, &kinds::INVALID_INPUT];
     vec![
         route(
             CLIENT_OR_OPERATOR,
@@ -99,6 +100,12 @@ fn sagas() -> Vec<Route> {
         route(OPERATOR, routes!(acts::cancel), ACT),
         route(OPERATOR, routes!(acts::kill), ACT),
         route(OPERATOR, routes!(acts::signal), ACT),
+        route(OPERATOR, routes!(acts::probe), ACT),
+        route(OPERATOR, routes!(acts::pause), ACT),
+        route(OPERATOR, routes!(acts::resume), ACT),
+        route(OPERATOR, routes!(acts::skip), GIVEN),
+        route(OPERATOR, routes!(acts::complete), GIVEN),
+        route(OPERATOR, routes!(acts::edit_input), GIVEN),
         route(VIEWER, routes!(audit::list), &[&kinds::INVALID_CURSOR]),
     ]
 }

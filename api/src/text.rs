@@ -15,6 +15,14 @@ pub(crate) fn reason(text: &str) -> Result<&str, Problem> {
     bounded("/reason", text, REASON_CHARS_MAX)
 }
 
+/// What shows that something was done, in somebody's words.
+///
+/// # Errors
+/// 400 when it says nothing, or too much.
+pub(crate) fn evidence(text: &str) -> Result<&str, Problem> {
+    bounded("/evidence", text, REASON_CHARS_MAX)
+}
+
 /// A short text that names something: a key, a user.
 ///
 /// # Errors

@@ -40,8 +40,8 @@ kinds! {
         "`cursor` must be the `next` of an earlier answer of the same list, unchanged.";
     CARD_DATA_REFUSED = BAD_REQUEST "card-data-refused", "Card numbers are not accepted",
         "Something in the request looks like a card number. Payment methods are tokens; card data is neither processed nor kept, and this answer does not repeat it.";
-    INVALID_INPUT = BAD_REQUEST "invalid-input", "The saga's input does not satisfy its definition",
-        "`mistakes` lists each with a JSON pointer into the input.";
+    INVALID_INPUT = BAD_REQUEST "invalid-input", "What was given is not of the form that is expected",
+        "A saga's input does not satisfy its definition, or what was given for a step is not of the form that its action has; `mistakes` lists each with a JSON pointer.";
     UNKNOWN_DEFINITION = BAD_REQUEST "unknown-definition", "There is no such definition",
         "No definition has this name, or not this version, or none of its versions is active.";
     INVALID_EVENT = BAD_REQUEST "invalid-event", "The event cannot be like this",

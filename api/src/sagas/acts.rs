@@ -3,12 +3,13 @@
 
 use crate::{
     auth::{Address, Caller},
+    clock,
     problem::{Problem, kinds},
     query::StrictPath,
     replay,
     state::ApiState,
     strict_json::StrictJson,
-    text,
+    text, wire,
 };
 use axum::{
     Json,
@@ -16,6 +17,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
 use orchestrator::{
     acts::{Act, ActAnswer, ActError, ActRequest},
     ids::SagaId,
@@ -46,6 +48,79 @@ pub(crate) struct SignalBody {
     name: String,
     #[serde(default)]
     payload: Value,
+    /// Why, in the person's words.
+    reason: String,
+    /// The saga's `seq` that the person saw.
+    seq: i64,
+    /// Only tells what it would do.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A pause.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({"until": "2026-12-31T19:00:00Z", "reason": "the gateway asked us to wait", "seq": 4}))]
+pub(crate) struct PauseBody {
+    /// When it ends by itself; without it, when it is resumed.
+    #[serde(default, deserialize_with = "wire::time")]
+    until: Option<DateTime<Utc>>,
+    /// Why, in the person's words.
+    reason: String,
+    /// The saga's `seq` that the person saw.
+    seq: i64,
+    /// Only tells what it would do.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A step that is left out.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({"step": "issue", "output": {"ticketIds": []}, "reason": "printed at the door", "seq": 9}))]
+pub(crate) struct SkipBody {
+    /// The step that the saga stands at.
+    step: String,
+    /// What later steps take for its output.
+    output: Value,
+    /// Why, in the person's words.
+    reason: String,
+    /// The saga's `seq` that the person saw.
+    seq: i64,
+    /// Only tells what it would do.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A step that was done otherwise.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({"step": "submit", "output": {}, "evidence": "bank statement of 2 March, line 7", "reason": "paid by hand", "seq": 9}))]
+pub(crate) struct CompleteBody {
+    /// The step that the saga stands at, in whichever half it is.
+    step: String,
+    /// What it gave.
+    output: Value,
+    /// What shows that it was done.
+    evidence: String,
+    /// Why, in the person's words.
+    reason: String,
+    /// The saga's `seq` that the person saw.
+    seq: i64,
+    /// Only tells what it would do.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Another input for a step.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({"step": "greet", "input": {"name": "Anna"}, "reason": "a misspelt name", "seq": 3}))]
+pub(crate) struct EditInputBody {
+    /// The step that the saga stands at.
+    step: String,
+    /// What its action takes from here on.
+    input: Value,
     /// Why, in the person's words.
     reason: String,
     /// The saga's `seq` that the person saw.
@@ -103,6 +178,68 @@ pub(crate) async fn signal(asked: Asked<SignalBody>) -> Result<Response, Problem
     act((state, caller, address, saga, StrictJson(ActBody { reason, seq, dry_run })), signal).await
 }
 
+/// Asks the other side now what became of a call that is in doubt.
+#[utoipa::path(post, path = "/sagas/{id}/probe", tag = "sagas", operation_id = "probeSaga",
+    params(("id" = String, Path)), request_body = ActBody,
+    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn probe(asked: Asked<ActBody>) -> Result<Response, Problem> {
+    act(asked, Act::Probe).await
+}
+
+/// Begins nothing more. A call that is on its way comes to its end, signals are kept, holds and the deadline run on.
+#[utoipa::path(post, path = "/sagas/{id}/pause", tag = "sagas", operation_id = "pauseSaga",
+    params(("id" = String, Path)), request_body = PauseBody,
+    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn pause(asked: Asked<PauseBody>) -> Result<Response, Problem> {
+    let (state, caller, address, saga, StrictJson(body)) = asked;
+    let PauseBody { until, reason, seq, dry_run } = body;
+    if until.is_some_and(|until| until <= clock::now()) {
+        return Err(Problem::invalid_value("/until", "must be in the future"));
+    }
+    act((state, caller, address, saga, StrictJson(ActBody { reason, seq, dry_run })), Act::Pause { until }).await
+}
+
+/// Goes on after a pause.
+#[utoipa::path(post, path = "/sagas/{id}/resume", tag = "sagas", operation_id = "resumeSaga",
+    params(("id" = String, Path)), request_body = ActBody,
+    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn resume(asked: Asked<ActBody>) -> Result<Response, Problem> {
+    act(asked, Act::Resume).await
+}
+
+/// Goes on without the step that it stands at, with the output that is given.
+#[utoipa::path(post, path = "/sagas/{id}/skip", tag = "sagas", operation_id = "skipStep",
+    params(("id" = String, Path)), request_body = SkipBody,
+    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn skip(asked: Asked<SkipBody>) -> Result<Response, Problem> {
+    let (state, caller, address, saga, StrictJson(body)) = asked;
+    let SkipBody { step, output, reason, seq, dry_run } = body;
+    act((state, caller, address, saga, StrictJson(ActBody { reason, seq, dry_run })), Act::Skip { step, output }).await
+}
+
+/// Takes the step that it stands at for done, on evidence.
+#[utoipa::path(post, path = "/sagas/{id}/complete", tag = "sagas", operation_id = "completeStep",
+    params(("id" = String, Path)), request_body = CompleteBody,
+    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn complete(asked: Asked<CompleteBody>) -> Result<Response, Problem> {
+    let (state, caller, address, saga, StrictJson(body)) = asked;
+    let CompleteBody { step, output, evidence, reason, seq, dry_run } = body;
+    let evidence = text::evidence(&evidence)?.to_owned();
+    let complete = Act::Complete { step, output, evidence };
+    act((state, caller, address, saga, StrictJson(ActBody { reason, seq, dry_run })), complete).await
+}
+
+/// Tries the step that it stands at again, with the input that is given.
+#[utoipa::path(post, path = "/sagas/{id}/edit-input", tag = "sagas", operation_id = "editInput",
+    params(("id" = String, Path)), request_body = EditInputBody,
+    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn edit_input(asked: Asked<EditInputBody>) -> Result<Response, Problem> {
+    let (state, caller, address, saga, StrictJson(body)) = asked;
+    let EditInputBody { step, input, reason, seq, dry_run } = body;
+    act((state, caller, address, saga, StrictJson(ActBody { reason, seq, dry_run })), Act::EditInput { step, input })
+        .await
+}
+
 async fn act(
     (State(state), Caller(caller), Address(address), StrictPath(saga_id), StrictJson(body)): Asked<ActBody>,
     act: Act,
@@ -134,6 +271,9 @@ pub(crate) fn problem(error: ActError) -> Problem {
             Problem::new(&kinds::MOVED_ON, detail).with("currentSeq", seq)
         }
         ActError::NotAllowed(reason) => Problem::new(&kinds::NOT_ALLOWED, reason),
+        ActError::Invalid(mistakes) => {
+            Problem::mistakes(&kinds::INVALID_INPUT, &mistakes, |one| (&one.pointer, &one.message))
+        }
         ActError::Database(error) => error.into(),
         ActError::Read(error) => error.into(),
     }

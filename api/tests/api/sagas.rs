@@ -287,3 +287,37 @@ async fn definitions_become_versions_and_active_by_choice() {
     let items = listed["items"].as_array().unwrap();
     assert!(items.iter().any(|item| item["name"] == "book-tickets" && item["active"] == true));
 }
+
+#[tokio::test]
+async fn a_saga_is_held_up_and_given_what_its_step_needs() {
+    let app = App::new().await;
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let act = |name: &str| format!("/sagas/{saga}/{name}");
+    let because = |seq: i64| json!({"reason": "r", "seq": seq});
+    let with = |mut body: Value, seq: i64| {
+        body["reason"] = json!("r");
+        body["seq"] = json!(seq);
+        body
+    };
+    app.post("operator", &act("resume"), &because(1)).await.expect_problem(409, "not-allowed");
+    app.post("operator", &act("probe"), &because(1)).await.expect_problem(409, "not-allowed");
+    let past = with(json!({"until": "2020-01-01T00:00:00Z"}), 1);
+    app.post("operator", &act("pause"), &past).await.expect_problem(400, "invalid-value");
+    let dry = app.post("operator", &act("pause"), &with(json!({"dryRun": true}), 1)).await.expect(200);
+    assert!(dry.text("/summary").contains("holds run on"), "{}", dry.body);
+    assert_eq!(dry.body["undo"], "possible");
+    let paused = app.post("operator", &act("pause"), &because(1)).await.expect(202).body["seq"].as_i64().unwrap();
+    assert_eq!(app.get("viewer", &format!("/sagas/{saga}")).await.expect(200).body["state"], "paused");
+    let held = app.post("operator", &act("retry"), &because(paused)).await.expect_problem(409, "not-allowed");
+    assert_eq!(held.text("/detail"), "it is paused: resume it");
+    let resumed = app.post("operator", &act("resume"), &because(paused)).await.expect(202).body["seq"].as_i64().unwrap();
+    let step = app.get("operator", &format!("/sagas/{saga}")).await.expect(200).text("/step");
+    let elsewhere = with(json!({"step": "nowhere", "output": {}}), resumed);
+    app.post("operator", &act("skip"), &elsewhere).await.expect_problem(409, "not-allowed");
+    let blank = with(json!({"step": step, "output": {}, "evidence": " "}), resumed);
+    let refused = app.post("operator", &act("complete"), &blank).await.expect_problem(400, "invalid-value");
+    assert_eq!(refused.text("/pointer"), "/evidence");
+    let wrong = with(json!({"step": step, "output": "a text", "evidence": "a letter"}), resumed);
+    app.post("operator", &act("complete"), &wrong).await.expect_problem(400, "invalid-input");
+    app.post("viewer", &act("pause"), &because(resumed)).await.expect_problem(403, "wrong-role");
+}

@@ -31,6 +31,18 @@ pub(crate) enum SagaCommand {
     Kill(ActArguments),
     /// Tell one what it waits for
     Signal(SignalArguments),
+    /// Ask the other side now what became of a call
+    Probe(ActArguments),
+    /// Begin nothing more; what is on its way comes to its end
+    Pause(PauseArguments),
+    /// Go on after a pause
+    Resume(ActArguments),
+    /// Go on without the step that it stands at
+    Skip(SkipArguments),
+    /// Take the step that it stands at for done, on evidence
+    Complete(CompleteArguments),
+    /// Try the step that it stands at again, with another input
+    EditInput(EditInputArguments),
 }
 
 /// Of `saga start`.
@@ -158,6 +170,52 @@ pub(crate) struct SignalArguments {
     act: ActArguments,
 }
 
+/// Of `saga pause`.
+#[derive(Debug, Args)]
+pub(crate) struct PauseArguments {
+    /// Until this time (RFC 3339) [default: until it is resumed]
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    #[command(flatten)]
+    act: ActArguments,
+}
+
+/// Of `saga skip`.
+#[derive(Debug, Args)]
+pub(crate) struct SkipArguments {
+    /// The step
+    #[arg(long)]
+    step: String,
+    /// What later steps take for its output: JSON, @FILE, or @- for standard input
+    #[arg(long, default_value = "{}")]
+    output: String,
+    #[command(flatten)]
+    act: ActArguments,
+}
+
+/// Of `saga complete`.
+#[derive(Debug, Args)]
+pub(crate) struct CompleteArguments {
+    #[command(flatten)]
+    skip: SkipArguments,
+    /// What shows that it was done
+    #[arg(long)]
+    evidence: String,
+}
+
+/// Of `saga edit-input`.
+#[derive(Debug, Args)]
+pub(crate) struct EditInputArguments {
+    /// The step
+    #[arg(long)]
+    step: String,
+    /// What its action takes from here on: JSON, @FILE, or @- for standard input
+    #[arg(long)]
+    input: String,
+    #[command(flatten)]
+    act: ActArguments,
+}
+
 /// Does it.
 pub(crate) async fn run(command: SagaCommand) -> anyhow::Result<()> {
     match command {
@@ -175,6 +233,33 @@ pub(crate) async fn run(command: SagaCommand) -> anyhow::Result<()> {
             body.insert("payload".to_owned(), json_argument(&asked.payload)?);
             act(&asked.act, "signal", body).await
         }
+        SagaCommand::Probe(asked) => act(&asked, "probe", Map::new()).await,
+        SagaCommand::Resume(asked) => act(&asked, "resume", Map::new()).await,
+        SagaCommand::Pause(asked) => {
+            let until = asked.until.map(|until| ("until".to_owned(), until.into()));
+            act(&asked.act, "pause", until.into_iter().collect()).await
+        }
+        SagaCommand::Skip(asked) => act(&asked.act, "skip", asked.body()?).await,
+        SagaCommand::Complete(asked) => {
+            let mut body = asked.skip.body()?;
+            body.insert("evidence".to_owned(), asked.evidence.into());
+            act(&asked.skip.act, "complete", body).await
+        }
+        SagaCommand::EditInput(asked) => {
+            let mut body = Map::new();
+            body.insert("step".to_owned(), asked.step.into());
+            body.insert("input".to_owned(), json_argument(&asked.input)?);
+            act(&asked.act, "edit-input", body).await
+        }
+    }
+}
+
+impl SkipArguments {
+    fn body(&self) -> anyhow::Result<Map<String, Value>> {
+        let mut body = Map::new();
+        body.insert("step".to_owned(), self.step.clone().into());
+        body.insert("output".to_owned(), json_argument(&self.output)?);
+        Ok(body)
     }
 }
 
