@@ -360,12 +360,13 @@ impl Run {
         }
     }
 
-    /// What somebody tells may settle what is in doubt.
+    /// What somebody tells may settle what is in doubt, and may be all that a parked step needs. The wait before a retry
+    /// stays: it is what attempts are made to last with.
     fn ask_again(&mut self, at: Moment) {
         for step in self.steps.values_mut() {
             for lane in [&mut step.forward, &mut step.compensation] {
-                if let Phase::Doubt(probe_at) = &mut lane.phase {
-                    *probe_at = at.min(*probe_at);
+                if let Phase::Doubt(until) | Phase::Parked { until, .. } = &mut lane.phase {
+                    *until = at.min(*until);
                 }
             }
         }

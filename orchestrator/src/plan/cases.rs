@@ -215,6 +215,24 @@ fn what_is_in_doubt_is_asked_about_when_somebody_tells_something() {
 }
 
 #[test]
+fn what_is_parked_runs_when_somebody_tells_something() {
+    let mut stage = booking();
+    stage.calls("hold", &done());
+    let next = stage.calls("pay", &parked(300));
+    sleeps(&next, Turn::Gateway, Some(300), &stage);
+    stage.pass(5);
+    stage.signal("anything");
+    assert_eq!(stage.due("pay", Lane::Forward).attempt, 1, "no attempt was used up");
+    let next = stage.calls("pay", &parked(295));
+    sleeps(&next, Turn::Gateway, Some(295), &stage);
+
+    stage.pass(295);
+    stage.calls("pay", &later());
+    stage.signal("anything");
+    assert!(matches!(stage.next(), Next::Sleep(_)), "what has failed is not tried more often for it");
+}
+
+#[test]
 fn a_probe_s_refusal_ends_the_doubt_for_good() {
     let mut stage = booking();
     stage.calls("hold", &done());
