@@ -177,7 +177,7 @@ pub struct Call {
     pub lane: Lane,
     /// Which attempt of this lane, from 1. Never part of an idempotency key.
     pub attempt: u32,
-    /// The database's time when the call was planned.
+    /// The database's time when the call begins.
     pub now: DateTime<Utc>,
     /// When the saga's deadline is, if it has one.
     pub deadline: Option<DateTime<Utc>>,

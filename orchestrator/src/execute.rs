@@ -109,6 +109,8 @@ impl<S: Store> Engine<S> {
             Recorded::Yes => {}
             Recorded::Interrupted | Recorded::Superseded => return What::Decide,
         }
+        // the commit has taken its time
+        let call = Call { now: self.clock().now(), ..call };
         let notebook = JournalNotebook::new(self, claimed, due, seen);
         let answer = self.guarded(&call, timeout, action.run(&call, &notebook, &intent, input)).await;
         notebook.give_back(claimed);

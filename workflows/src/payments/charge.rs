@@ -88,10 +88,13 @@ impl ExternalAction for Charge {
                 Asked::Open => {}
             }
         }
-        if call.now + charging.call_takes > input.expires_at {
+        if charging.is_too_late() {
             return charging.give_up().await;
         }
         let reference = charging.prepare().await?;
+        if charging.is_too_late() {
+            return charging.give_up().await;
+        }
         charging.confirm(reference.as_ref()).await
     }
 }

@@ -19,10 +19,11 @@ use crate::{
     },
     money::Money,
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use orchestrator::action::{Answer, Call, Failure, Halt, Notebook, Wait};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// How long a gateway that works on a charge is left alone before it is asked again; its webhook comes sooner.
 const PROCESSING_SECS: i64 = 10;
@@ -58,8 +59,10 @@ pub(super) struct Charging<'a> {
     notebook: &'a dyn Notebook,
     input: &'a ChargeInput,
     request: ChargeRequest,
-    /// The longest that one call may take: a charge for which so much of the hold is not left is not begun.
-    pub(super) call_takes: Duration,
+    /// The longest that one call may take.
+    call_takes: Duration,
+    /// When [`Call::now`] was.
+    begun: Instant,
     pub(super) attempt: Attempted,
 }
 
@@ -83,7 +86,17 @@ impl<'a> Charging<'a> {
         };
         let call_takes = gateway.timeout;
         let gateway = Arc::clone(&gateway.gateway);
-        Ok(Self { gateways, gateway, call, notebook, input, request, call_takes, attempt })
+        Ok(Self { gateways, gateway, call, notebook, input, request, call_takes, begun: Instant::now(), attempt })
+    }
+
+    /// The database's time, after the calls that were made since.
+    fn now(&self) -> DateTime<Utc> {
+        self.call.now + self.begun.elapsed()
+    }
+
+    /// A charge is not begun when less of the hold is left than the call may take.
+    pub(super) fn is_too_late(&self) -> bool {
+        self.now() + self.call_takes > self.input.expires_at
     }
 
     /// The charge as the gateway has it, before money moves. Its name is committed before anything else.

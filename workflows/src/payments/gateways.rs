@@ -129,11 +129,15 @@ impl Gateways {
         self.get(name)?.charges_closed_for()
     }
 
-    /// How long a hold must last when its order comes to be paid, so that a charge can begin at any of them.
+    /// How long a hold must last when its order comes to be paid, so that a charge can begin at any of them, however
+    /// long it takes to be prepared.
     #[must_use]
     pub fn time_to_pay(&self) -> Duration {
-        let longest = self.in_order.iter().map(|configured| configured.timeout).max();
-        longest.unwrap_or_default() + UNTIL_ASKED
+        let takes = |configured: &ConfiguredGateway| {
+            let calls = if configured.gateway.capabilities().prepares { 2 } else { 1 };
+            configured.timeout * calls
+        };
+        self.in_order.iter().map(takes).max().unwrap_or_default() + UNTIL_ASKED
     }
 
     /// Keeps what this process and the others know of breakers the same, and what people have decided about them, for as
@@ -185,4 +189,24 @@ fn ticks(every: Duration) -> Interval {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateways::fake::{Fake, PREPARES, TELLS};
+
+    #[test]
+    fn there_is_time_to_prepare_and_to_charge() {
+        let gateways = |capabilities| {
+            let gateway = ConfiguredGateway {
+                gateway: Fake::new("primary", capabilities),
+                webhook_secrets: Vec::new(),
+                timeout: Duration::from_secs(8),
+                late_window: Duration::ZERO,
+            };
+            Gateways::new(vec![gateway]).unwrap().time_to_pay().as_secs()
+        };
+        assert_eq!((gateways(TELLS), gateways(PREPARES)), (9, 17));
+    }
 }

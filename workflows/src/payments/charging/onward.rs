@@ -77,7 +77,7 @@ impl<'a> Charging<'a> {
     }
 
     fn hold_left(&self) -> Duration {
-        (self.input.expires_at - self.call.now).to_std().unwrap_or_default()
+        (self.input.expires_at - self.now()).to_std().unwrap_or_default()
     }
 
     /// A gateway that takes nothing from us; another one may.

@@ -195,7 +195,7 @@ async fn nobody_waits_for_a_gateway_that_has_declined() {
     assert_eq!(*reason, parked_reason("backup", Operation::Charge));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nobody_is_parked_for_longer_than_the_seats_are_kept() {
     let mut bench = in_doubt_at_adyen().await;
     bench.trip(1, Operation::Charge).await;
@@ -203,4 +203,18 @@ async fn nobody_is_parked_for_longer_than_the_seats_are_kept() {
     let left = Duration::from_secs(20);
     bench.now = bench.input.expires_at - left;
     assert!(matches!(bench.runs().await, Err(Halt::Parked { after, .. }) if after == left));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_charge_is_not_confirmed_when_preparing_it_took_the_time_for_that() {
+    for (takes, asked) in [(2, &["prepare", "charge"][..]), (3, &["prepare"])] {
+        let mut bench = Bench::with(&[("primary", PREPARES)]);
+        bench.now = bench.input.expires_at - TimeDelta::seconds(10);
+        let prepared = PrepareOutcome::Prepared(reference("pi_1"));
+        bench.fakes[0].prepares.takes(Duration::from_secs(takes), prepared);
+        bench.fakes[0].charges.answers(ChargeOutcome::Voided { reference: reference("pi_1") });
+        assert!(matches!(bench.runs().await, Err(Halt::Permanent(_))));
+        assert_eq!(bench.fakes[0].asked(), asked, "{takes} seconds of the ten are over");
+        assert_eq!(bench.notes().last().unwrap(), "primary voided");
+    }
 }
