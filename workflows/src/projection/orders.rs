@@ -110,6 +110,10 @@ fn of_booking(moved: &Moved) -> Vec<Change> {
 
 /// What a move of a refund's saga means; its success is written by its last step.
 fn of_refund(moved: &Moved) -> Vec<Change> {
+    // of a charge that the order has left behind: not its money, and the refund's own case tells of it
+    if moved.run.input.get("charge").is_some() {
+        return Vec::new();
+    }
     let change = |entry: &Entry| match entry {
         Entry::Stuck { failure, .. } => Some(Change::because(OrderEvent::Stuck, failure.code.clone())),
         Entry::Killed => Some(Change::because(OrderEvent::Stuck, "refund-killed")),

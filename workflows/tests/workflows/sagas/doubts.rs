@@ -1,16 +1,22 @@
 //! Charges that an order has left behind: a saga of their own ends each, and gives back what it has taken.
 
 use super::{
+    faults::{Fault, Place},
     late_news::item,
     news::capture,
-    shop::{PRICE, Shop, VISA, anybody, placement},
+    shop::{PATIENCE, PRICE, Shop, VISA, anybody, placement},
 };
-use orchestrator::{action::Wait, journal::Entry};
+use orchestrator::{
+    SagaId,
+    action::{Lane, Wait},
+    ids::Uuid,
+    journal::Entry,
+};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 use workflows::{
     ids::OrderId,
-    orders::{CancelOrder, Order, OrderStatus, PaymentMethod, Placement, cancel},
+    orders::{CancelOrder, Order, OrderStatus, PaymentMethod, Placement, REFUND_ORDER, cancel},
 };
 
 const PRIMARY: usize = 0;
@@ -200,5 +206,38 @@ async fn a_doubt_at_a_gateway_that_turns_calls_away_from_then_on_does_not_cost_t
     assert_eq!(shop.run_all(SETTLE).await, ["completed"]);
     let order = shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
     assert_eq!(attempts(&order), [("primary", "voided"), ("backup", "captured")]);
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_of_what_was_left_behind_that_gets_stuck_leaves_the_order_as_it_is() {
+    let shop = Shop::with_backup("stripe").await;
+    go_dark(&shop, "timeout_after").await;
+    let placed = shop.order(VISA).await;
+    shop.run_until(placed.saga_id, "completed").await;
+    shop.heal_gateway().await;
+    let submit = Place { definition: REFUND_ORDER.to_owned(), step: "submit".to_owned(), lane: Lane::Forward };
+    shop.knobs.turn(&submit, Fault::Refuse);
+    let began = Instant::now();
+    let stuck = loop {
+        let saga: Option<Uuid> =
+            sqlx::query_scalar("select saga_id from engine.sagas where definition = $1 and state = 'stuck'")
+                .bind(REFUND_ORDER)
+                .fetch_optional(&shop.pool)
+                .await
+                .unwrap();
+        match saga {
+            Some(saga) => break SagaId(saga),
+            None => shop.turn().await,
+        }
+        assert!(began.elapsed() < PATIENCE, "no refund was stuck");
+    };
+    assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::Confirmed, "it has its tickets");
+    shop.knobs.reset();
+    shop.retry(stuck).await;
+    assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::Confirmed);
+    assert_eq!(shop.run_all(SETTLE).await, ["completed"]);
+    let order = shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    assert_eq!(attempts(&order), [("primary", "refunded"), ("backup", "captured")]);
     shop.assert_well().await;
 }
