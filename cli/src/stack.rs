@@ -38,6 +38,8 @@ const KEYS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 const WEBHOOKS_KEPT: Duration = Duration::from_secs(90 * 86_400);
 /// How long plans that were not begun are kept.
 const PLANS_KEPT: Duration = Duration::from_secs(86_400);
+/// How long messages that nobody could deliver are kept.
+const MESSAGES_KEPT: Duration = Duration::from_secs(400 * 86_400);
 /// How many rows one run of a chore takes.
 const ROWS_PER_RUN: i64 = 10_000;
 /// How many holds one run of the sweeper ends.
@@ -143,6 +145,12 @@ impl Stack {
             engine(600, "expire-idempotency-keys", |engine| {
                 Box::pin(async move {
                     orders::expire_keys(engine.pool(), KEYS_KEPT).await?;
+                    Ok(())
+                })
+            }),
+            engine(3_600, "expire-messages", |engine| {
+                Box::pin(async move {
+                    orchestrator::outbox::expire(engine.pool(), MESSAGES_KEPT, ROWS_PER_RUN).await?;
                     Ok(())
                 })
             }),

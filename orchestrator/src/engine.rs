@@ -11,7 +11,7 @@ use crate::{
     journal::Moment,
     judge::Chance,
     moves::Moves,
-    outbox::{self, Deliver},
+    outbox::{self, Deliver, Destination},
     projection::Projection,
     run::Run,
     start::{Prepared, Start, StartError, Started, Starts},
@@ -314,12 +314,17 @@ impl<S: Store> Engine<S> {
         self.0.store.sweep().await
     }
 
-    /// Delivers outbox messages that are due: signals between sagas by itself, all others through `deliver`.
+    /// Delivers outbox messages that are due there: signals between sagas by itself, all others through `deliver`.
     ///
     /// # Errors
     /// The database's.
-    pub async fn dispatch_outbox(&self, deliver: &dyn Deliver, limit: i64) -> Result<usize, sqlx::Error> {
-        outbox::dispatch_due(&self.0.store, &Dispatcher { engine: self, deliver }, limit).await
+    pub async fn dispatch_outbox(
+        &self,
+        deliver: &dyn Deliver,
+        destination: Destination,
+        limit: i64,
+    ) -> Result<usize, sqlx::Error> {
+        outbox::dispatch_due(&self.0.store, &Dispatcher { engine: self, deliver }, destination, limit).await
     }
 }
 

@@ -88,6 +88,10 @@ prefixed_id!(
     SagaId, "sag"
 );
 prefixed_id!(
+    /// One message of the outbox.
+    MessageId, "msg"
+);
+prefixed_id!(
     /// One cause that made a saga need a person.
     CaseId, "cas"
 );

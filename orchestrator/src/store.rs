@@ -15,7 +15,7 @@ pub use postgres::{Postgres, enqueue_in_tx};
 use crate::{
     ids::SagaId,
     journal::{Entry, Moment, Recorded},
-    outbox::{DueMessage, Message},
+    outbox::{Destination, DueMessage, Message, Rest},
     run::Corrupt,
 };
 use async_trait::async_trait;
@@ -60,12 +60,12 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The version that new sagas use.
     async fn active_version(&self, name: &str) -> Stored<Option<i32>>;
 
-    /// Takes up to `limit` messages that are due; while they are being delivered nobody else takes them.
-    async fn due_messages(&self, limit: i64) -> Stored<Vec<DueMessage>>;
+    /// Takes up to `limit` messages that are due there; while they are being delivered nobody else takes them.
+    async fn due_messages(&self, destination: Destination, limit: i64) -> Stored<Vec<DueMessage>>;
     /// Forgets messages that have arrived.
     async fn delivered(&self, messages: &[Uuid]) -> Stored<()>;
-    /// Has a message delivered again later, or, after too many attempts, kept for a person.
-    async fn postpone(&self, message: &DueMessage, error: &str) -> Stored<()>;
+    /// Has a message delivered again later, or kept for a person.
+    async fn postpone(&self, message: &DueMessage, rest: Rest, error: &str) -> Stored<()>;
 
     /// Tells other processes that there is work to be claimed. A hint: it may be lost or come twice.
     async fn announce(&self) -> Stored<()>;

@@ -8,7 +8,10 @@ use crate::{
     watchdog::Watchdog,
 };
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt};
-use orchestrator::{Engine, outbox::Deliver};
+use orchestrator::{
+    Engine,
+    outbox::{Deliver, Destination},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -16,10 +19,15 @@ use tower::layer::util::Identity;
 
 /// How many chores may run at the same time.
 const CHORES_AT_ONCE_MAX: usize = 4;
-/// How many messages are taken from the outbox at a time.
-const OUTBOX_MESSAGES_MAX: i64 = 100;
+/// How many messages to what is ours are taken from the outbox at a time.
+const INSIDE_MESSAGES_MAX: i64 = 100;
+/// How many messages are on their way to servers that are not ours at the same time. Each is taken by itself, so that
+/// one that hangs holds up no other.
+const OUTSIDE_AT_ONCE_MAX: usize = 4;
 /// How often we look into the outbox without a hint.
 const OUTBOX_LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often we look for messages to servers that are not ours.
+const OUTSIDE_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a worker is set to.
 #[derive(Debug, Clone)]
@@ -62,12 +70,16 @@ pub async fn run(
     let turns = LocalQueue::new();
     let due = LocalQueue::new();
     let slots = Arc::new(Semaphore::new(settings.concurrency));
-    let beside = [
+    let mut beside = vec![
         AbortOnDropHandle::new(tokio::spawn(claimer::keep_leases(engine.clone(), settings.lease))),
         AbortOnDropHandle::new(tokio::spawn(listen(engine.clone()))),
-        AbortOnDropHandle::new(tokio::spawn(empty_outbox(engine.clone(), deliver))),
+        AbortOnDropHandle::new(tokio::spawn(empty_outbox(engine.clone(), Arc::clone(&deliver)))),
         AbortOnDropHandle::new(tokio::spawn(periodic::claim(engine.pool().clone(), Arc::clone(&chores), due.clone()))),
     ];
+    if deliver.reaches(Destination::Outside) {
+        let send = || AbortOnDropHandle::new(tokio::spawn(send_outside(engine.clone(), Arc::clone(&deliver))));
+        beside.extend(std::iter::repeat_with(send).take(OUTSIDE_AT_ONCE_MAX));
+    }
     let claiming = tokio::spawn(claimer::claim(engine.clone(), name.clone(), turns.clone(), slots, stopping.clone()));
     tracing::info!(worker.name = name, worker.concurrency = settings.concurrency, "Worker {name} has started");
 
@@ -122,15 +134,29 @@ async fn listen(engine: Engine) {
     engine.listen().await;
 }
 
-/// Delivers what is due, again and again.
+/// Delivers what is due to what is ours, again and again.
 async fn empty_outbox(engine: Engine, deliver: Arc<dyn Deliver>) {
     loop {
-        match engine.dispatch_outbox(deliver.as_ref(), OUTBOX_MESSAGES_MAX).await {
+        match engine.dispatch_outbox(deliver.as_ref(), Destination::Inside, INSIDE_MESSAGES_MAX).await {
             Ok(0) => drop(tokio::time::timeout(OUTBOX_LOOK_EVERY, engine.something_for_the_outbox()).await),
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(error = %error, "The outbox could not be emptied: {error}");
                 tokio::time::sleep(OUTBOX_LOOK_EVERY).await;
+            }
+        }
+    }
+}
+
+/// Sends what is due to servers that are not ours, one by one, again and again.
+async fn send_outside(engine: Engine, deliver: Arc<dyn Deliver>) {
+    loop {
+        match engine.dispatch_outbox(deliver.as_ref(), Destination::Outside, 1).await {
+            Ok(0) => tokio::time::sleep(OUTSIDE_LOOK_EVERY).await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error = %error, "What leaves the house could not be sent: {error}");
+                tokio::time::sleep(OUTSIDE_LOOK_EVERY).await;
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     action::Wait,
     ids::SagaId,
     journal::Entry,
-    outbox::Message,
+    outbox::{Destination, Message},
     run::Run,
     saga::State,
     start::{self, Prepared},
@@ -76,7 +76,11 @@ pub(crate) async fn tell_waiters<T: Tx + ?Sized>(tx: &mut T, appends: &[Append])
 
 fn signal(parent: SagaId, key: &str, payload: &Value) -> Message {
     let name = Wait::child_signal(key);
-    Message { topic: SIGNAL_TOPIC.to_owned(), payload: json!({ "sagaId": parent, "name": name, "payload": payload }) }
+    Message {
+        topic: SIGNAL_TOPIC.to_owned(),
+        payload: json!({ "sagaId": parent, "name": name, "payload": payload }),
+        destination: Destination::Inside,
+    }
 }
 
 /// How a saga ended, for those who waited.

@@ -17,7 +17,7 @@ use super::{ActRow, Append, Claim, Journals, KeyHolder, StartKey, Store, Stored,
 use crate::{
     ids::SagaId,
     journal::Moment,
-    outbox::{DueMessage, Message},
+    outbox::{Destination, DueMessage, Message, Rest},
 };
 use async_trait::async_trait;
 use serde_json::Value;
@@ -120,16 +120,16 @@ impl Store for Postgres {
             .await
     }
 
-    async fn due_messages(&self, limit: i64) -> Stored<Vec<DueMessage>> {
-        outbox::due(&self.pool, limit).await
+    async fn due_messages(&self, destination: Destination, limit: i64) -> Stored<Vec<DueMessage>> {
+        outbox::due(&self.pool, destination, limit).await
     }
 
     async fn delivered(&self, messages: &[Uuid]) -> Stored<()> {
         outbox::delivered(&self.pool, messages).await
     }
 
-    async fn postpone(&self, message: &DueMessage, error: &str) -> Stored<()> {
-        outbox::postpone(&self.pool, message, error).await
+    async fn postpone(&self, message: &DueMessage, rest: Rest, error: &str) -> Stored<()> {
+        outbox::postpone(&self.pool, message, rest, error).await
     }
 
     async fn announce(&self) -> Stored<()> {

@@ -18,7 +18,11 @@ pub use tx::SimulatedTx;
 pub use unknown::Found;
 
 use super::{Claim, Journals, Store, Stored, StoredDefinition, Taken};
-use crate::{ids::SagaId, journal::Moment, outbox::DueMessage};
+use crate::{
+    ids::SagaId,
+    journal::Moment,
+    outbox::{Destination, DueMessage, Rest},
+};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta};
 use gate::Gate;
@@ -271,16 +275,16 @@ impl<B: Business> Store for Simulated<B> {
         self.statement(|data, _| data.active.get(name).copied()).await
     }
 
-    async fn due_messages(&self, limit: i64) -> Stored<Vec<DueMessage>> {
-        self.statement(|data, now| data.due_messages(limit, now)).await
+    async fn due_messages(&self, destination: Destination, limit: i64) -> Stored<Vec<DueMessage>> {
+        self.statement(|data, now| data.due_messages(destination, limit, now)).await
     }
 
     async fn delivered(&self, messages: &[Uuid]) -> Stored<()> {
         self.statement(|data, _| messages.iter().for_each(|id| drop(data.outbox.remove(id)))).await
     }
 
-    async fn postpone(&self, message: &DueMessage, error: &str) -> Stored<()> {
-        self.statement(|data, now| data.postpone(message, error, now)).await
+    async fn postpone(&self, message: &DueMessage, rest: Rest, error: &str) -> Stored<()> {
+        self.statement(|data, now| data.postpone(message, rest, error, now)).await
     }
 
     async fn announce(&self) -> Stored<()> {

@@ -115,6 +115,8 @@ on_both_stores! {
         the_oldest_messages_are_taken_first,
         takers_at_once_share,
         what_could_not_be_delivered_is_delivered_later,
+        what_was_refused_is_a_person_s_at_once,
+        what_goes_elsewhere_is_not_taken_and_not_waited_for,
     }
     acts {
         an_act_is_found_by_all_that_it_was,

@@ -12,7 +12,9 @@ pub(crate) use documents::waiter;
 use crate::ground::{Ground, OnPostgres, PATIENCE};
 use async_trait::async_trait;
 use orchestrator::{
-    Claimed, Engine, EngineSettings, NoProjection, SagaId, Settled, Start, Store, journal::Recorded, outbox::Deliver,
+    Claimed, Engine, EngineSettings, NoProjection, SagaId, Settled, Start, Store,
+    journal::Recorded,
+    outbox::{Deliver, Destination},
     run::Run,
 };
 use serde_json::{Value, json};
@@ -144,7 +146,7 @@ impl<G: Ground> World<G> {
         for claimed in engine.claim("test", 64).await.unwrap() {
             go_on(engine, claimed).await;
         }
-        engine.dispatch_outbox(&Nobody, 100).await.unwrap();
+        engine.dispatch_outbox(&Nobody, Destination::Inside, 100).await.unwrap();
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 

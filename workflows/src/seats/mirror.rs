@@ -9,7 +9,7 @@ use crate::{
     redis_link::LinkError,
     seat_cache::{SeatCache, SeatState, Standing},
 };
-use orchestrator::outbox::{Message, enqueue_in_tx};
+use orchestrator::outbox::{Destination, Message, enqueue_in_tx};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, types::Uuid};
@@ -60,7 +60,8 @@ pub(crate) async fn tell_all_in_tx(
         for seat_ids in seats.chunks(SEATS_PER_MESSAGE) {
             let changed = SeatsChanged { event_id, seat_ids: seat_ids.to_vec() };
             let payload = serde_json::to_value(changed).map_err(|error| sqlx::Error::Encode(error.into()))?;
-            messages.push(Message { topic: SEATS_CHANGED.to_owned(), payload });
+            let topic = SEATS_CHANGED.to_owned();
+            messages.push(Message { topic, payload, destination: Destination::Inside });
         }
     }
     enqueue_in_tx(tx, &messages).await

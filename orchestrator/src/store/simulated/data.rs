@@ -4,7 +4,7 @@ use super::{Business, after};
 use crate::{
     ids::SagaId,
     journal::Moment,
-    outbox::{ATTEMPTS_MAX, DELIVERY_LEASE_SECS, DueMessage, Message, pause_secs},
+    outbox::{Destination, DueMessage, Message, Rest},
     saga::State,
     store::{ActRow, Claim, Journals, KeyHolder, Stored, StoredDefinition, Taken, Written},
 };
@@ -204,22 +204,25 @@ impl<B: Business> Data<B> {
         }
     }
 
-    pub(super) fn due_messages(&mut self, limit: i64, now: Moment) -> Vec<DueMessage> {
-        let mut due: Vec<_> = self.outbox.iter_mut().filter(|(_, row)| !row.dead && row.due_at <= now).collect();
+    pub(super) fn due_messages(&mut self, destination: Destination, limit: i64, now: Moment) -> Vec<DueMessage> {
+        let is_due = |row: &OutboxRow| !row.dead && row.message.destination == destination && row.due_at <= now;
+        let mut due: Vec<_> = self.outbox.iter_mut().filter(|(_, row)| is_due(row)).collect();
         due.sort_by_key(|(_, row)| row.due_at);
         due.truncate(usize::try_from(limit).unwrap_or_default());
         let take = |(id, row): (&Uuid, &mut OutboxRow)| {
             row.attempts += 1;
-            row.due_at = after(now, DELIVERY_LEASE_SECS);
+            row.due_at = after(now, destination.lease_secs());
             DueMessage { message_id: *id, message: row.message.clone(), attempts: row.attempts }
         };
         due.into_iter().map(take).collect()
     }
 
-    pub(super) fn postpone(&mut self, message: &DueMessage, error: &str, now: Moment) {
+    pub(super) fn postpone(&mut self, message: &DueMessage, rest: Rest, error: &str, now: Moment) {
         if let Some(row) = self.outbox.get_mut(&message.message_id) {
-            row.due_at = after(now, pause_secs(message.attempts));
-            row.dead = row.attempts >= ATTEMPTS_MAX;
+            (row.dead, row.due_at) = match rest {
+                Rest::Pause(secs) => (false, after(now, secs)),
+                Rest::Dead => (true, now),
+            };
             row.last_error = Some(error.to_owned());
         }
     }

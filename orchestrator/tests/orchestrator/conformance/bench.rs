@@ -8,6 +8,7 @@ use orchestrator::{
     db::{Trouble, trouble},
     ids::{Uuid, fresh_uuid},
     journal::{Entry, Moment, Recorded, StuckCause},
+    outbox::{Destination, Message},
     run::Run,
     saga::State,
     store::{Append, Claim, Row, Schedule, Stored, Tx, Written},
@@ -17,6 +18,11 @@ use std::{collections::BTreeMap, ops::Deref};
 
 /// Longer than any test takes; tests let it pass by saying so.
 pub(super) const LEASE_SECS: i32 = 36_000;
+
+/// A message to what is ours.
+pub(super) fn message(payload: Value) -> Message {
+    Message { topic: "test".to_owned(), payload, destination: Destination::Inside }
+}
 
 /// A ground with one process on it. It is its ground as well.
 pub(super) struct Bench<G: Ground> {

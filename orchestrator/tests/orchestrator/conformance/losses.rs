@@ -1,10 +1,10 @@
 //! Answers that get lost, asked of the store itself: what was done is done, whoever hears of it.
 
-use super::bench::{Bench, LEASE_SECS, moves, noted, passes, soon, then};
+use super::bench::{Bench, LEASE_SECS, message, moves, noted, passes, soon, then};
 use crate::ground::{Ground, Loss};
 use orchestrator::{
     Store,
-    outbox::Message,
+    outbox::Destination,
     saga::State,
     store::{Append, Schedule, Stored, Tx},
 };
@@ -83,15 +83,15 @@ pub(crate) async fn a_claim_whose_answer_is_lost_is_free_when_its_lease_ends<G: 
 pub(crate) async fn a_message_whose_taker_heard_nothing_is_taken_again<G: Ground>() {
     let bench = Bench::<G>::new().await;
     let mut tx = bench.begin().await;
-    tx.enqueue(&[Message { topic: "test".to_owned(), payload: json!(1) }]).await.unwrap();
+    tx.enqueue(&[message(json!(1))]).await.unwrap();
     bench.commit(tx).await;
     let frail = bench.frail().await;
     bench.lose(Loss::Answer, 1);
-    assert!(passes(&frail.due_messages(1).await));
+    assert!(passes(&frail.due_messages(Destination::Inside, 1).await));
     assert_eq!(bench.left_to_lose(), 0);
     assert_eq!(bench.messages().await[0].attempts, 1);
     bench.let_pass(31).await;
-    let due = frail.due_messages(1).await.unwrap();
+    let due = frail.due_messages(Destination::Inside, 1).await.unwrap();
     assert_eq!(due[0].attempts, 2);
     bench.lose(Loss::Answer, 1);
     assert!(passes(&frail.delivered(&[due[0].message_id]).await));

@@ -1,11 +1,10 @@
 //! Transactions, asked of the store itself: all or nothing, one after another where they touch the same.
 
-use super::bench::{Bench, LEASE_SECS, Open, lasts, moves, noted, soon, started, then};
+use super::bench::{Bench, LEASE_SECS, Open, lasts, message, moves, noted, soon, started, then};
 use crate::ground::{Ground, TxOf};
 use async_trait::async_trait;
 use orchestrator::{
     SagaId, Store,
-    outbox::Message,
     saga::State,
     store::{Append, Schedule, StartKey, Stored, Tx},
 };
@@ -25,7 +24,7 @@ pub(crate) async fn what_is_dropped_has_never_been<G: Ground>() {
     tx.lock_claims(&[claim.saga_id]).await.unwrap();
     tx.append(&[ends], LEASE_SECS).await.unwrap();
     tx.wait_for_end(born.run.saga_id, claim.saga_id, "k").await.unwrap();
-    tx.enqueue(&[Message { topic: "test".to_owned(), payload: json!(1) }]).await.unwrap();
+    tx.enqueue(&[message(json!(1))]).await.unwrap();
     drop(tx);
 
     assert_eq!(bench.claim().await, None);
@@ -44,7 +43,7 @@ pub(crate) async fn what_is_dropped_has_never_been<G: Ground>() {
 /// One message for each note, in one savepoint each.
 async fn note<T: Tx + ?Sized>(tx: &mut T, note: u32) -> Stored<()> {
     tx.save().await?;
-    tx.enqueue(&[Message { topic: "test".to_owned(), payload: json!(note) }]).await
+    tx.enqueue(&[message(json!(note))]).await
 }
 
 pub(crate) async fn what_is_undone_goes_back_to_its_savepoint<G: Ground>() {
@@ -96,7 +95,7 @@ pub(crate) async fn a_transaction_that_has_failed_takes_nothing_until_it_is_undo
 
     // its COMMIT writes nothing, whatever it answers
     let mut tx = bench.begin().await;
-    tx.enqueue(&[Message { topic: "test".to_owned(), payload: json!(3) }]).await.unwrap();
+    tx.enqueue(&[message(json!(3))]).await.unwrap();
     assert!(lasts(&tx.append(&bad, LEASE_SECS).await));
     assert!(lasts(&tx.lock_claims(&[start.run.saga_id]).await));
     drop(bench.store.commit(tx).await);

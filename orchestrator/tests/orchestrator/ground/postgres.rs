@@ -7,7 +7,12 @@ use super::{
 use crate::database::database;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use orchestrator::{Catalog, Postgres, SagaId, action::Registry, outbox::Message, store::Stored};
+use orchestrator::{
+    Catalog, Postgres, SagaId,
+    action::Registry,
+    outbox::{Destination, Message},
+    store::Stored,
+};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use std::{
@@ -44,7 +49,7 @@ pub(super) async fn somebody_waits(pool: &PgPool) {
 }
 
 type WakeUpRow = (i16, Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<i64>, i32);
-type KeptRow = (String, Value, DateTime<Utc>, i32, bool, Option<String>);
+type KeptRow = (String, Value, String, DateTime<Utc>, i32, bool, Option<String>);
 
 #[async_trait]
 impl Ground for OnPostgres {
@@ -142,14 +147,15 @@ impl Ground for OnPostgres {
 
     async fn messages(&self) -> Vec<Kept> {
         let rows: Vec<KeptRow> = sqlx::query_as(
-            "select topic, payload, due_at, attempts, state = 'dead', last_error from engine.outbox order by message_id",
+            "select topic, payload, destination, due_at, attempts, state = 'dead', last_error
+             from engine.outbox order by message_id",
         )
         .fetch_all(&self.pool)
         .await
         .unwrap();
         rows.into_iter()
-            .map(|(topic, payload, due_at, attempts, dead, last_error)| Kept {
-                message: Message { topic, payload },
+            .map(|(topic, payload, destination, due_at, attempts, dead, last_error)| Kept {
+                message: Message { topic, payload, destination: destination_named(&destination) },
                 due_at,
                 attempts,
                 dead,
@@ -191,4 +197,8 @@ impl Ground for OnPostgres {
             .unwrap();
         usize::try_from(count).unwrap()
     }
+}
+
+fn destination_named(name: &str) -> Destination {
+    Destination::ALL.into_iter().find(|destination| destination.as_str() == name).unwrap()
 }

@@ -9,7 +9,7 @@ use orchestrator::{
     Claimed, Engine, EngineSettings, LOCAL_STEPS_MAX, Report, SagaId, Settled,
     action::Lane,
     acts::{Act, ActRequest},
-    outbox::Deliver,
+    outbox::{Deliver, Destination},
     view::SagaView,
 };
 use private_servers::TestServers;
@@ -287,7 +287,7 @@ impl Shop {
         for one in running.collect::<Vec<_>>() {
             one.await.unwrap();
         }
-        self.engine.dispatch_outbox(&Nobody, 100).await.unwrap();
+        self.engine.dispatch_outbox(&Nobody, Destination::Inside, 100).await.unwrap();
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 
@@ -296,7 +296,7 @@ impl Shop {
         let engine = self.mortal_engine();
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
-            self.engine.dispatch_outbox(&Nobody, 100).await.unwrap();
+            self.engine.dispatch_outbox(&Nobody, Destination::Inside, 100).await.unwrap();
             for claimed in engine.claim("mortal", 64).await.unwrap() {
                 if claimed.saga_id() != saga {
                     run(engine.clone(), claimed).await;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use orchestrator::{
     Postgres,
-    outbox::{Deliver, dispatch_due},
+    outbox::{Deliver, Destination, dispatch_due},
 };
 use private_servers::TestServers;
 use serde_json::Value;
@@ -177,7 +177,7 @@ impl World {
 
     /// Delivers what is in the outbox.
     pub(super) async fn dispatch(&self) -> usize {
-        dispatch_due(&Postgres::new(self.pool.clone()), &Tell(self), 1_000).await.unwrap()
+        dispatch_due(&Postgres::new(self.pool.clone()), &Tell(self), Destination::Inside, 1_000).await.unwrap()
     }
 
     pub(super) async fn flush_redis(&self) {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use orchestrator::{
     Engine, EngineSettings, Settled,
     definition::Definition,
-    outbox::Deliver,
+    outbox::{Deliver, Destination},
     store::{
         StoredDefinition,
         simulated::{Fate, Luck, Process, Trouble},
@@ -258,7 +258,7 @@ impl Deliver for Nobody {
 async fn empty_outbox(worker: Worker) {
     loop {
         worker.process.goes_on().await;
-        match worker.engine.dispatch_outbox(&Nobody, 10).await {
+        match worker.engine.dispatch_outbox(&Nobody, Destination::Inside, 10).await {
             Ok(1..) => {}
             _ => drop(timeout(Duration::from_secs(1), worker.engine.something_for_the_outbox()).await),
         }
