@@ -9,5 +9,6 @@ pub(crate) mod place;
 pub(crate) mod reservations;
 pub(crate) mod reserve;
 pub(crate) mod seats;
+pub(crate) mod ticket_keys;
 pub(crate) mod tickets;
 pub(crate) mod webhooks;

@@ -5,7 +5,7 @@ use crate::{
     audit,
     auth::Access,
     batches,
-    booking::{cancel, capture, events, orders, place, reservations, reserve, seats, tickets, webhooks},
+    booking::{cancel, capture, events, orders, place, reservations, reserve, seats, ticket_keys, tickets, webhooks},
     definitions,
     finance::{approvals, ask, refunds},
     gateways, machines,
@@ -164,5 +164,6 @@ fn machines() -> Vec<Route> {
         route(OPEN, routes!(machines::metrics), &[]),
         route(OPEN, routes!(machines::openapi), &[]),
         route(OPEN, routes!(machines::problem), &[&kinds::NOT_FOUND]),
+        route(OPEN, routes!(ticket_keys::list), &[]),
     ]
 }

@@ -17,5 +17,7 @@ mod refunds;
 mod sagas;
 #[path = "api/support.rs"]
 mod support;
+#[path = "api/tickets.rs"]
+mod tickets;
 #[path = "api/webhooks.rs"]
 mod webhooks;

@@ -157,7 +157,7 @@ pub(crate) struct Security {
     /// The key that encrypts personal data.
     #[serde(deserialize_with = "none_if_empty")]
     pub(crate) data_key_file: Option<PathBuf>,
-    /// The key that signs tickets.
+    /// The keys that sign tickets, and those whose codes are good as well.
     #[serde(deserialize_with = "none_if_empty")]
     pub(crate) ticket_key_file: Option<PathBuf>,
     /// Where the end of the audit log's chain is kept.

@@ -2,9 +2,11 @@
 
 mod code;
 mod issue;
+mod key_file;
 
-pub use code::{CodeError, Payload, TicketKeys, TicketKeysError};
+pub use code::{CodeError, Payload, PublishedKey, TicketKeys};
 pub use issue::{IssueTickets, IssuedTickets};
+pub use key_file::TicketKeysError;
 
 use crate::{
     access::Principal,

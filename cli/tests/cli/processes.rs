@@ -21,6 +21,7 @@ mod operators;
 mod outages;
 mod poison;
 mod stops;
+mod tickets;
 mod versions;
 mod zombies;
 

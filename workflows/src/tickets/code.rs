@@ -2,15 +2,11 @@
 //! asking anybody. `SR1.<key id>.<payload>.<signature>`, the last two in base64url.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use orchestrator::ids::Uuid;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fmt};
 
 /// The format, so that another may follow.
 const FORMAT: &str = "SR1";
@@ -47,32 +43,13 @@ pub enum CodeError {
     BadSignature,
 }
 
-/// The keys could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum TicketKeysError {
-    /// No file.
-    #[error("reading the ticket keys from {}", path.display())]
-    Read {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// No key in it.
-    #[error("{} holds no private key in PEM form", .0.display())]
-    Empty(PathBuf),
-    /// A block that is not a key.
-    #[error("private key {number} of {} is not an Ed25519 key in PKCS#8 form", path.display())]
-    NotAKey {
-        /// Where.
-        path: PathBuf,
-        /// Which block, from 1.
-        number: usize,
-        /// Why.
-        #[source]
-        source: ed25519_dalek::pkcs8::Error,
-    },
+/// What everybody may know of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishedKey<'a> {
+    /// What codes name it by.
+    pub key_id: &'a str,
+    /// The key.
+    pub public: &'a VerifyingKey,
 }
 
 /// The key that signs, and those whose codes are still good.
@@ -96,36 +73,18 @@ impl TicketKeys {
         Self::of(SigningKey::from_bytes(&Sha256::digest(DEVELOPMENT_SEED).into()), [])
     }
 
-    /// From a file with one or more private keys in PEM form: the first signs, all verify.
-    ///
-    /// # Errors
-    /// See [`TicketKeysError`].
-    pub fn load(path: &Path) -> Result<Self, TicketKeysError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| TicketKeysError::Read { path: path.to_owned(), source })?;
-        let mut keys = Vec::new();
-        for (index, block) in text.split_inclusive("-----END PRIVATE KEY-----").enumerate() {
-            let Some(begin) = block.find("-----BEGIN PRIVATE KEY-----") else { continue };
-            let key = SigningKey::from_pkcs8_pem(&block[begin..]).map_err(|source| TicketKeysError::NotAKey {
-                path: path.to_owned(),
-                number: index + 1,
-                source,
-            })?;
-            keys.push(key);
-        }
-        let mut keys = keys.into_iter();
-        let signing = keys.next().ok_or_else(|| TicketKeysError::Empty(path.to_owned()))?;
-        Ok(Self::of(signing, keys))
+    /// One key that signs, and others whose codes are good as well.
+    pub(super) fn of(signing: SigningKey, others: impl IntoIterator<Item = VerifyingKey>) -> Self {
+        let signing_id = key_id(&signing.verifying_key());
+        let all = others.into_iter().chain([signing.verifying_key()]);
+        let verifying = all.map(|key| (key_id(&key), key)).collect();
+        Self { signing, signing_id, verifying }
     }
 
-    fn of(signing: SigningKey, older: impl IntoIterator<Item = SigningKey>) -> Self {
-        let signing_id = key_id(&signing.verifying_key());
-        let verifying = older
-            .into_iter()
-            .chain([signing.clone()])
-            .map(|key| (key_id(&key.verifying_key()), key.verifying_key()))
-            .collect();
-        Self { signing, signing_id, verifying }
+    /// All keys by which codes are checked, the one that signs first.
+    pub fn published(&self) -> impl Iterator<Item = PublishedKey<'_>> {
+        let (signing, others): (Vec<_>, Vec<_>) = self.verifying.iter().partition(|(id, _)| **id == self.signing_id);
+        signing.into_iter().chain(others).map(|(key_id, public)| PublishedKey { key_id, public })
     }
 
     /// Signs. The same payload gives the same code: Ed25519 needs no chance.
@@ -171,7 +130,6 @@ fn key_id(key: &VerifyingKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ed25519_dalek::pkcs8::{EncodePrivateKey, spki::der::pem::LineEnding};
     use proptest::prelude::*;
 
     fn payload(seat: &str) -> Payload {
@@ -191,27 +149,19 @@ mod tests {
         let old = SigningKey::from_bytes(&[7; 32]);
         let code = TicketKeys::of(old.clone(), []).sign(&payload("A-1-1")).unwrap();
         assert_eq!(TicketKeys::development().open(&code), Err(CodeError::UnknownKey));
-        let rotated = TicketKeys::of(SigningKey::from_bytes(&[8; 32]), [old]);
+        let rotated = TicketKeys::of(SigningKey::from_bytes(&[8; 32]), [old.verifying_key()]);
         assert_eq!(rotated.open(&code), Ok(payload("A-1-1")));
     }
 
     #[test]
-    fn a_file_may_hold_several_keys_and_must_hold_one() {
-        let pem = |seed: u8| SigningKey::from_bytes(&[seed; 32]).to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
-        let path = std::env::temp_dir().join(format!("ticket-keys-{}.pem", std::process::id()));
-        std::fs::write(&path, format!("new\n{}old\n{}", pem(8), pem(7))).unwrap();
-        let keys = TicketKeys::load(&path).unwrap();
-        for seed in [7, 8] {
-            let code = TicketKeys::of(SigningKey::from_bytes(&[seed; 32]), []).sign(&payload("A-1-1")).unwrap();
-            assert_eq!(keys.open(&code), Ok(payload("A-1-1")));
-            assert_eq!(keys.sign(&payload("A-1-1")).unwrap() == code, seed == 8, "the first signs");
+    fn the_key_that_signs_is_published_first() {
+        let old = SigningKey::from_bytes(&[7; 32]);
+        for seed in 0..6 {
+            let signing = SigningKey::from_bytes(&[seed; 32]);
+            let keys = TicketKeys::of(signing.clone(), [old.verifying_key()]);
+            let published: Vec<_> = keys.published().map(|key| *key.public).collect();
+            assert_eq!(published, [signing.verifying_key(), old.verifying_key()]);
         }
-        std::fs::write(&path, "nothing").unwrap();
-        assert!(matches!(TicketKeys::load(&path), Err(TicketKeysError::Empty(_))));
-        std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
-        assert!(matches!(TicketKeys::load(&path), Err(TicketKeysError::NotAKey { number: 1, .. })));
-        std::fs::remove_file(&path).unwrap();
-        assert!(matches!(TicketKeys::load(&path), Err(TicketKeysError::Read { .. })));
     }
 
     proptest! {

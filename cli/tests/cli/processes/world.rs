@@ -86,6 +86,11 @@ impl World {
         command
     }
 
+    /// A place for a file of a test's own.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.scratch.0.join(name)
+    }
+
     fn log_of(&self, name: &str) -> PathBuf {
         self.scratch.0.join(format!("{name}.log"))
     }
