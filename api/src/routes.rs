@@ -78,6 +78,7 @@ fn booking() -> Vec<Route> {
             &[&kinds::NOT_FOUND, &kinds::NOT_CANCELLABLE, &kinds::IDEMPOTENCY_CONFLICT],
         ),
         route(CLIENT, routes!(tickets::show), &[&kinds::NOT_FOUND]),
+        route(CLIENT, routes!(tickets::pdf), &[&kinds::NOT_FOUND, &kinds::TICKET_REVOKED]),
         route(CLIENT_OR_OPERATOR, routes!(tickets::verify), &[]),
     ]
 }

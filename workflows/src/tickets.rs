@@ -3,10 +3,13 @@
 mod code;
 mod issue;
 mod key_file;
+mod paper;
+pub mod pdf;
 
 pub use code::{CodeError, Payload, PublishedKey, TicketKeys};
 pub use issue::{IssueTickets, IssuedTickets};
 pub use key_file::TicketKeysError;
+pub use paper::{Paper, papers};
 
 use crate::{
     access::Principal,

@@ -1,7 +1,19 @@
 //! Tickets, for their owners and for gates.
 
-use crate::{auth::Caller, problem::Problem, query::StrictPath, state::ApiState, strict_json::StrictJson, wire::Time};
-use axum::{Json, extract::State};
+use crate::{
+    auth::Caller,
+    problem::{Problem, kinds},
+    query::StrictPath,
+    state::ApiState,
+    strict_json::StrictJson,
+    wire::Time,
+};
+use axum::{
+    Json,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use workflows::{
@@ -55,6 +67,30 @@ pub(crate) async fn show(
 ) -> Result<Json<Ticket>, Problem> {
     let ticket = tickets::find(state.engine.pool(), &caller, id).await?.ok_or_else(|| Problem::not_found("ticket"))?;
     Ok(Json(ticket.into()))
+}
+
+/// One ticket on paper, with its QR code: a PDF of one page. One that lets nobody in any more is not printed.
+#[utoipa::path(get, path = "/tickets/{id}/pdf", tag = "booking", operation_id = "getTicketPdf",
+    params(("id" = String, Path)), responses((status = 200, body = Vec<u8>, content_type = "application/pdf")))]
+pub(crate) async fn pdf(
+    State(state): State<ApiState>,
+    Caller(caller): Caller,
+    StrictPath(id): StrictPath<TicketId>,
+) -> Result<Response, Problem> {
+    let pool = state.engine.pool();
+    let ticket = tickets::find(pool, &caller, id).await?.ok_or_else(|| Problem::not_found("ticket"))?;
+    let papers = tickets::papers(pool, ticket.order_id, Some(id)).await?;
+    if papers.is_empty() {
+        let reason = ticket.reason.unwrap_or_else(|| "revoked".to_owned());
+        return Err(Problem::new(&kinds::TICKET_REVOKED, "The ticket has been taken back.").with("reason", reason));
+    }
+    let drawn = tokio::task::spawn_blocking(move || tickets::pdf::document(&papers)).await;
+    let document = drawn.map_err(Problem::internal)?.map_err(Problem::internal)?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/pdf".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("inline; filename=\"{id}.pdf\"")),
+    ];
+    Ok((headers, document).into_response())
 }
 
 /// What somebody shows at the gate.

@@ -84,6 +84,8 @@ kinds! {
         "The saga is past the `seq` that the request names; look again and decide again. `currentSeq` is where it is.";
     NOT_ALLOWED = CONFLICT "not-allowed", "The saga's state does not allow this act",
         "The detail says why.";
+    TICKET_REVOKED = GONE "ticket-revoked", "The ticket has been taken back",
+        "It lets nobody in any more, because its money went back, say; `reason` says why. It is not printed.";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE "body-too-large", "The body is too large",
         "JSON may have 64 KiB, a webhook 1 MiB.";
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type", "The body's type is not the expected one",

@@ -1,14 +1,15 @@
-//! Tickets, and the keys that everybody may have.
+//! Tickets on paper, and the keys that everybody may have.
 
 use crate::support::App;
 use axum::{
-    body::Body,
+    body::{Body, to_bytes},
     http::{Request, header},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, VerifyingKey};
 use orchestrator::ids::Uuid;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 use workflows::{
     ids::{OrderId, TicketId},
     tickets::{Payload, TicketKeys},
@@ -36,6 +37,36 @@ async fn issued(app: &App, order: OrderId) -> (TicketId, String) {
     .await
     .unwrap();
     (ticket, code)
+}
+
+#[tokio::test]
+async fn a_ticket_is_printed_for_its_owner_until_it_is_taken_back() {
+    let app = App::new().await;
+    let order: OrderId = app.order("anna").await.text("/orderId").parse().unwrap();
+    let (ticket, _) = issued(&app, order).await;
+    let path = format!("/tickets/{ticket}/pdf");
+    let anna = app.token_of("anna").await;
+    let request = Request::get(&path).header(header::AUTHORIZATION, format!("Bearer {anna}"));
+    let response = app.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/pdf");
+    assert_eq!(response.headers()[header::CONTENT_DISPOSITION], format!("inline; filename=\"{ticket}.pdf\""));
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    let document = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    assert!(document.starts_with(b"%PDF-"));
+
+    let bob = app.token_of("bob").await;
+    app.get(&bob, &path).await.expect_problem(404, "not-found");
+    app.get(&anna, &format!("/tickets/{}/pdf", TicketId::fresh())).await.expect_problem(404, "not-found");
+    sqlx::query("update booking.tickets set revoked_at = now(), revoked_reason = 'refunded' where ticket_id = $1")
+        .bind(ticket.0)
+        .execute(app.engine.pool())
+        .await
+        .unwrap();
+    let gone = app.get(&anna, &path).await.expect_problem(410, "ticket-revoked");
+    assert_eq!(gone.body["reason"], "refunded");
+    app.get(&bob, &path).await.expect_problem(404, "not-found");
+    assert_eq!(app.get(&anna, &format!("/tickets/{ticket}")).await.expect(200).body["valid"], false);
 }
 
 /// What a gate does that has nothing but the published keys: whose signature it is, and what was signed.

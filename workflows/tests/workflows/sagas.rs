@@ -35,3 +35,5 @@ mod refund_news;
 mod refunds;
 #[path = "sagas/shop.rs"]
 mod shop;
+#[path = "sagas/tickets.rs"]
+mod tickets;
