@@ -26,6 +26,7 @@ mod definitions;
 mod finance;
 mod gateways;
 mod machines;
+mod outbox;
 mod sagas;
 
 mod clock;

@@ -59,6 +59,7 @@ pub fn document() -> OpenApi {
             tag("definitions", "What sagas do."),
             tag("gateways", "Whom payments talk to, and what keeps calls away from them."),
             tag("finance", "Money that goes back, and the consent of a second person."),
+            tag("outbox", "What could not be delivered: for operators and finance."),
             tag("machines", "For load balancers, monitoring and tools."),
         ]))
         .build();

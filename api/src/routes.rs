@@ -8,7 +8,7 @@ use crate::{
     booking::{cancel, capture, events, orders, place, reservations, reserve, seats, ticket_keys, tickets, webhooks},
     definitions,
     finance::{approvals, ask, refunds},
-    gateways, machines,
+    gateways, machines, outbox,
     problem::kinds::{self, Kind},
     sagas::{acts, follow, follow_all, list, show, start},
     state::ApiState,
@@ -24,7 +24,7 @@ const CLIENT: Access = Access::Roles(&[Role::Client]);
 const VIEWER: Access = Access::Roles(&[Role::Viewer]);
 const OPERATOR: Access = Access::Roles(&[Role::Operator]);
 const FINANCE: Access = Access::Roles(&[Role::Finance]);
-/// Who may consent to what others ask for; which of them, the act says.
+/// Who may consent to what others ask for (which of them, the act says), and looks after what could not be delivered.
 const OPERATOR_OR_FINANCE: Access = Access::Roles(&[Role::Operator, Role::Finance]);
 /// Who may start sagas, and check tickets.
 pub(crate) const CLIENT_OR_OPERATOR: Access = Access::Roles(&[Role::Client, Role::Operator]);
@@ -48,7 +48,10 @@ fn route(access: Access, handler: UtoipaMethodRouter<ApiState>, problems: &'stat
 
 /// Every route there is.
 pub(crate) fn all() -> Vec<Route> {
-    [booking(), sagas(), batches(), definitions(), gateways(), finance(), machines()].into_iter().flatten().collect()
+    [booking(), sagas(), batches(), definitions(), gateways(), finance(), outbox(), machines()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn booking() -> Vec<Route> {
@@ -155,6 +158,13 @@ fn finance() -> Vec<Route> {
         route(VIEWER, routes!(approvals::list), &[&kinds::INVALID_CURSOR]),
         route(OPERATOR_OR_FINANCE, routes!(approvals::approve), DECISION),
         route(OPERATOR_OR_FINANCE, routes!(approvals::reject), DECISION),
+    ]
+}
+
+fn outbox() -> Vec<Route> {
+    vec![
+        route(OPERATOR_OR_FINANCE, routes!(outbox::list), &[&kinds::INVALID_CURSOR]),
+        route(OPERATOR_OR_FINANCE, routes!(outbox::retry), &[&kinds::NOT_FOUND]),
     ]
 }
 

@@ -44,6 +44,26 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJson<T> {
     }
 }
 
+/// As [`StrictJson`], of requests that need no body at all.
+#[derive(Debug)]
+pub(crate) struct StrictJsonOrNothing<T>(pub Option<T>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJsonOrNothing<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read_body(&parts.headers, body, JSON_BYTES_MAX).await?;
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        if !is_json(&parts.headers) {
+            return Err(Problem::new(&kinds::UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json."));
+        }
+        read(&bytes).map(|body| Self(Some(body)))
+    }
+}
+
 /// Reads a whole body of at most `bytes_max`; one that says that it is longer is not read at all.
 ///
 /// # Errors

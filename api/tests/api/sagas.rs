@@ -310,7 +310,8 @@ async fn a_saga_is_held_up_and_given_what_its_step_needs() {
     assert_eq!(app.get("viewer", &format!("/sagas/{saga}")).await.expect(200).body["state"], "paused");
     let held = app.post("operator", &act("retry"), &because(paused)).await.expect_problem(409, "not-allowed");
     assert_eq!(held.text("/detail"), "it is paused: resume it");
-    let resumed = app.post("operator", &act("resume"), &because(paused)).await.expect(202).body["seq"].as_i64().unwrap();
+    let resumed =
+        app.post("operator", &act("resume"), &because(paused)).await.expect(202).body["seq"].as_i64().unwrap();
     let step = app.get("operator", &format!("/sagas/{saga}")).await.expect(200).text("/step");
     let elsewhere = with(json!({"step": "nowhere", "output": {}}), resumed);
     app.post("operator", &act("skip"), &elsewhere).await.expect_problem(409, "not-allowed");

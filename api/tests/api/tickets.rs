@@ -1,4 +1,4 @@
-//! Tickets on paper, and the keys that everybody may have.
+//! Tickets on paper, their keys, and messages that could not be delivered.
 
 use crate::support::App;
 use axum::{
@@ -7,7 +7,10 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, VerifyingKey};
-use orchestrator::ids::Uuid;
+use orchestrator::{
+    ids::{MessageId, Uuid},
+    outbox::{Destination, Message, enqueue_in_tx},
+};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use workflows::{
@@ -103,4 +106,60 @@ async fn a_gate_checks_a_code_with_nothing_but_the_published_keys() {
 
     let request = Request::get("/.well-known/ticket-keys").header(header::IF_NONE_MATCH, &published.headers["etag"]);
     app.send(request.body(Body::empty()).unwrap()).await.expect(304);
+}
+
+/// A message in the outbox, dead or not.
+async fn message(app: &App, note: i32, dead: bool) -> MessageId {
+    let message =
+        Message { topic: "test".to_owned(), payload: json!({"note": note}), destination: Destination::Outside };
+    let mut tx = app.engine.pool().begin().await.unwrap();
+    enqueue_in_tx(&mut tx, &[message]).await.unwrap();
+    let id = sqlx::query_scalar(
+        "update engine.outbox set state = case when $2 then 'dead' else state end, attempts = 7, last_error = 'away'
+         where payload = $1 returning message_id",
+    )
+    .bind(json!({"note": note}))
+    .bind(dead)
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    MessageId(id)
+}
+
+#[tokio::test]
+async fn what_could_not_be_delivered_is_listed_and_tried_again() {
+    let app = App::new().await;
+    let (first, waits, last) =
+        (message(&app, 1, true).await, message(&app, 2, false).await, message(&app, 3, true).await);
+    let page = app.get("operator", "/outbox?state=dead&limit=1").await.expect(200);
+    let item = &page.body["items"][0];
+    assert_eq!((&item["messageId"], &item["dueAt"]), (&json!(last), &Value::Null));
+    assert_eq!((&item["topic"], &item["destination"]), (&json!("test"), &json!("outside")));
+    assert_eq!(
+        (&item["attempts"], &item["lastError"], &item["payload"]["note"]),
+        (&json!(7), &json!("away"), &json!(3))
+    );
+    let next = page.text("/next");
+    let page = app.get("finance", &format!("/outbox?state=dead&limit=1&cursor={next}")).await.expect(200);
+    assert_eq!((&page.body["items"][0]["messageId"], &page.body["next"]), (&json!(first), &Value::Null));
+    assert_eq!(app.get("finance", "/outbox").await.body["items"].as_array().unwrap().len(), 3);
+
+    let retry = async |id: MessageId, body: Value| app.post("finance", &format!("/outbox/{id}/retry"), &body).await;
+    let retried = retry(first, json!({"reason": "they are back"})).await.expect(202).body;
+    assert_eq!((&retried["state"], &retried["attempts"]), (&json!("waiting"), &json!(0)));
+    assert_eq!(retry(first, json!({"reason": "they are back"})).await.expect(202).body, retried, "once is enough");
+    let untouched = retry(waits, json!({})).await.expect(202).body;
+    assert_eq!((&untouched["state"], &untouched["attempts"]), (&json!("waiting"), &json!(7)));
+    let path = format!("/outbox/{last}/retry");
+    let nothing = Request::post(&path).header(header::AUTHORIZATION, format!("Bearer {}", app.token("operator")));
+    app.send(nothing.body(Body::empty()).unwrap()).await.expect(202);
+
+    let audit = app.get("admin", "/audit?act=outbox.retry").await.expect(200).body;
+    let acts: Vec<_> = audit["items"].as_array().unwrap().iter().map(|act| (&act["actor"], &act["object"])).collect();
+    assert_eq!(acts, [(&json!("operator"), &json!(last)), (&json!("finance"), &json!(first))]);
+    retry(MessageId::fresh(), json!({})).await.expect_problem(404, "not-found");
+    retry(first, json!({"reason": " "})).await.expect_problem(400, "invalid-value");
+    retry(first, json!({"why": "x"})).await.expect_problem(400, "unknown-member");
+    app.get("operator", "/outbox?state=lost").await.expect_problem(400, "invalid-parameter");
 }
