@@ -161,7 +161,7 @@ async fn a_pause_in_the_middle_of_a_call_keeps_its_answer() {
 async fn a_pause_with_an_end_is_woken_by_the_clock() {
     let world = World::new().await;
     let saga = world.start("one-step").await;
-    let until = chrono::Utc::now() + chrono::TimeDelta::milliseconds(300);
+    let until = world.view(saga).await.journal[0].at + chrono::TimeDelta::milliseconds(300);
     done(&world, saga, Act::Pause { until: Some(until) }).await;
     world.run_until(saga, "completed").await;
     let seen = words(&world.view(saga).await);
