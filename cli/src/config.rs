@@ -136,7 +136,6 @@ pub(crate) struct Mail {
     /// Where messages go; empty: they wait in the outbox.
     pub(crate) smtp_url: SecretString,
     /// Whom they are from.
-    #[expect(dead_code, reason = "mail is not sent yet; a configuration that names it is good already")]
     pub(crate) from: String,
 }
 

@@ -17,6 +17,7 @@ use workflows::{
     delivery::Deliver,
     gateways::GatewaySettings,
     holds::{self, Holds},
+    mail::Mailer,
     orders,
     payments::{self, Gateways, Webhooks},
     projection::BookingProjection,
@@ -28,7 +29,7 @@ use workflows::{
     tickets::TicketKeys,
 };
 
-use crate::config::{Breaker, Config, Gateway, Protocol};
+use crate::config::{Breaker, Config, Gateway, Mail, Protocol};
 
 /// How many connections one process holds at most.
 const CONNECTIONS_MAX: u32 = 32;
@@ -58,6 +59,8 @@ pub(crate) struct Stack {
     pub(crate) gateways: Arc<Gateways>,
     /// What signs tickets.
     pub(crate) ticket_keys: TicketKeys,
+    /// What sends mail; without it, mail waits.
+    mailer: Option<Mailer>,
     /// What the installation decides about selling.
     pub(crate) booking: BookingSettings,
     /// How long finished sagas are kept.
@@ -85,6 +88,7 @@ impl Stack {
             Some(file) => TicketKeys::load(file)?,
             None => TicketKeys::development(),
         };
+        let mailer = mailer(&config.mail)?;
         let registry = registry::registry(&Needs {
             gateways: Arc::clone(&gateways),
             ticket_keys: ticket_keys.clone(),
@@ -99,7 +103,7 @@ impl Stack {
         let holds = Holds::new(pool, SeatCache::on(redis), booking.hold_ttl());
         let retention_days =
             i32::try_from(config.worker.retention_days).context("worker.retention_days is too long")?;
-        Ok(Self { engine, holds, gateways, ticket_keys, booking, retention_days })
+        Ok(Self { engine, holds, gateways, ticket_keys, mailer, booking, retention_days })
     }
 
     /// Keeps this process's breakers the same as everybody's, until it is dropped.
@@ -110,7 +114,11 @@ impl Stack {
 
     /// What delivers the outbox's messages.
     pub(crate) fn deliver(&self) -> Arc<Deliver> {
-        Arc::new(Deliver { pool: self.engine.pool().clone(), cache: self.holds.cache().clone() })
+        Arc::new(Deliver {
+            pool: self.engine.pool().clone(),
+            cache: self.holds.cache().clone(),
+            mailer: self.mailer.clone(),
+        })
     }
 
     /// The one list of periodic work.
@@ -232,6 +240,14 @@ pub(crate) fn worker_settings(config: &Config) -> anyhow::Result<WorkerSettings>
         lease: Duration::from_secs(config.worker.lease_secs.into()),
         drain: Duration::from_secs(config.worker.drain_secs.into()),
     })
+}
+
+fn mailer(mail: &Mail) -> anyhow::Result<Option<Mailer>> {
+    let url = mail.smtp_url.expose_secret();
+    if url.is_empty() {
+        return Ok(None);
+    }
+    Mailer::new(url, &mail.from).map(Some).context("mail.smtp_url and mail.from")
 }
 
 fn booking(config: &Config) -> BookingSettings {

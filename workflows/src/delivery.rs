@@ -1,11 +1,14 @@
 //! Where the outbox's messages go: one topic, one line.
 
 use crate::{
+    mail::Mailer,
     seat_cache::SeatCache,
     seats::{SEATS_CHANGED, deliver_seats_changed},
+    tickets::{TICKETS_MAIL, deliver_tickets},
 };
+use anyhow::Context;
 use async_trait::async_trait;
-use orchestrator::outbox;
+use orchestrator::outbox::{self, Destination};
 use serde_json::Value;
 use sqlx::PgPool;
 
@@ -16,6 +19,8 @@ pub struct Deliver {
     pub pool: PgPool,
     /// What is told of it.
     pub cache: SeatCache,
+    /// What sends mail. Without it, mail waits.
+    pub mailer: Option<Mailer>,
 }
 
 #[async_trait]
@@ -23,7 +28,18 @@ impl outbox::Deliver for Deliver {
     async fn deliver(&self, topic: &str, payload: &Value) -> Result<(), anyhow::Error> {
         match topic {
             SEATS_CHANGED => deliver_seats_changed(&self.pool, &self.cache, payload).await,
+            TICKETS_MAIL => {
+                let mailer = self.mailer.as_ref().context("no mail server is named here")?;
+                deliver_tickets(&self.pool, mailer, payload).await
+            }
             unknown => anyhow::bail!("nobody takes messages on the topic `{unknown}`"),
+        }
+    }
+
+    fn reaches(&self, destination: Destination) -> bool {
+        match destination {
+            Destination::Inside => true,
+            Destination::Outside => self.mailer.is_some(),
         }
     }
 }

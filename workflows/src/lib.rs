@@ -32,6 +32,7 @@ pub mod definitions;
 pub mod delivery;
 pub mod ids;
 pub mod invariants;
+pub mod mail;
 pub mod money;
 pub mod projection;
 pub mod redis_link;

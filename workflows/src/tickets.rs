@@ -3,12 +3,14 @@
 mod code;
 mod issue;
 mod key_file;
+mod mail;
 mod paper;
 pub mod pdf;
 
 pub use code::{CodeError, Payload, PublishedKey, TicketKeys};
 pub use issue::{IssueTickets, IssuedTickets};
 pub use key_file::TicketKeysError;
+pub use mail::{TICKETS_MAIL, deliver_tickets};
 pub use paper::{Paper, papers};
 
 use crate::{

@@ -1,5 +1,5 @@
 //! PostgreSQL and Redis servers that live and die with the program that started them: for
-//! `showrunner dev`, and for the tests of every crate. Knows nothing else of ours.
+//! `showrunner dev`, and for the tests of every crate; and a mail server, for tests alone. Knows nothing else of ours.
 //!
 //! A server is not our child but that of a *keeper*, a small shell that holds the other end of a
 //! pipe to us. When the pipe closes, because we are done or because somebody killed us, the keeper
@@ -14,6 +14,7 @@ mod account;
 mod data_dir;
 mod error;
 mod keeper;
+mod mail_server;
 mod postgres;
 mod programs;
 mod proxy;
@@ -23,6 +24,7 @@ mod test_servers;
 
 pub use data_dir::{DataDir, Existing};
 pub use error::Error;
+pub use mail_server::{MailOnce, MailSaid, MailServer, TakenMail};
 pub use postgres::{Durability, PrivatePostgres};
 pub use proxy::{Fault, Proxy, Spot};
 pub use redis::PrivateRedis;

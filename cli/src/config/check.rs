@@ -4,10 +4,12 @@ use std::{collections::HashSet, fs, net::SocketAddr, path::Path};
 
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
+use workflows::{
+    mail::Mailer,
+    payments::{CALL_TAKES_MAX, CALLS_MAX},
+};
 
-use workflows::payments::{CALL_TAKES_MAX, CALLS_MAX};
-
-use super::{Config, Gateway, Profile, Protocol};
+use super::{Config, Gateway, Mail, Profile, Protocol};
 
 /// Secrets that everybody knows: what documentation, sandboxes and our own examples use.
 const KNOWN_SECRET_PREFIXES: [&str; 5] = ["sk_test_", "whsec_sandbox", "whsec_test", "whsec_...", "..."];
@@ -49,6 +51,7 @@ pub(super) fn complaints(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
     must_be_positive(config, &mut found);
     gateways(&config.gateways, &mut found);
+    mail(&config.mail, &mut found);
     if config.security.tls_cert_file.is_some() != config.security.tls_key_file.is_some() {
         found.push("security.tls_cert_file and security.tls_key_file go together".to_owned());
     }
@@ -105,6 +108,17 @@ fn gateways(gateways: &[Gateway], found: &mut Vec<String>) {
         if breaker.minimum_calls == 0 {
             found.push(format!("gateways.{name}.breaker.minimum_calls must not be 0"));
         }
+    }
+}
+
+fn mail(mail: &Mail, found: &mut Vec<String>) {
+    let url = mail.smtp_url.expose_secret();
+    let is_server = |url: Url| matches!(url.scheme(), "smtp" | "smtps") && url.has_host();
+    if !url.is_empty() && !Url::parse(url).is_ok_and(is_server) {
+        found.push("mail.smtp_url must be an smtp or smtps URL, or empty".to_owned());
+    }
+    if !Mailer::is_sender(&mail.from) {
+        found.push(format!("mail.from is {:?}: it must be one address, as in tickets@example.org", mail.from));
     }
 }
 

@@ -164,6 +164,17 @@ fn a_secret_may_be_in_a_file_but_not_twice() {
 }
 
 #[test]
+fn mail_needs_a_server_and_a_sender_that_can_be() {
+    let found = complaints(loaded("mail", "[mail]\nsmtp_url = \"mail.example.org\"\nfrom = \"box office\"", &[]));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("mail.smtp_url") && found[1].starts_with("mail.from"), "{found:?}");
+    let text = "[mail]\nsmtp_url = \"smtps://u:p@mail.example.org\"\nfrom = \"Box office <tickets@example.org>\"";
+    loaded("good-mail", text, &[]).unwrap();
+    let plain = format!("[security]\nprofile = \"production\"\n{}", text.replace("smtps", "smtp"));
+    assert!(complaints(loaded("plain-mail", &plain, &[])).iter().any(|found| found.starts_with("mail.smtp_url")));
+}
+
+#[test]
 fn production_refuses_plain_connections_and_default_secrets_all_at_once() {
     let text = "[security]\nprofile = \"production\"\n[http]\nlisten = \"0.0.0.0:80\"\n\
                 [worker]\ndemo_actions = true\n\

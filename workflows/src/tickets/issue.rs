@@ -1,6 +1,6 @@
 //! The step that makes the tickets of an order whose seats are sold.
 
-use super::{Payload, TicketKeys};
+use super::{Payload, TicketKeys, mail};
 use crate::ids::{OrderId, TicketId};
 use async_trait::async_trait;
 use orchestrator::action::{Answer, Call, Halt, LocalAction};
@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-/// `tickets.issue`: one ticket per seat of the order. Twice gives the same tickets.
+/// `tickets.issue`: one ticket per seat of the order, and one message that mails them to the buyer, where there is an
+/// address. Twice gives the same tickets, and no second message.
 #[derive(Debug, Clone)]
 pub struct IssueTickets {
     /// What signs their codes.
@@ -38,10 +39,15 @@ impl LocalAction for IssueTickets {
     type Output = IssuedTickets;
 
     async fn run(&self, tx: &mut PgConnection, _call: &Call, input: IssueInput) -> Answer<IssuedTickets> {
-        let order = sqlx::query!("select event_id, seat_ids from booking.orders where order_id = $1", input.order_id.0)
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or_else(|| Halt::permanent("unknown-order", format!("there is no order {}", input.order_id)))?;
+        let order = sqlx::query!(
+            r#"select event_id, seat_ids,
+                   exists(select from booking.order_emails e where e.order_id = o.order_id) as "has_address!"
+               from booking.orders o where order_id = $1"#,
+            input.order_id.0
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or_else(|| Halt::permanent("unknown-order", format!("there is no order {}", input.order_id)))?;
 
         let mut tickets = Vec::with_capacity(order.seat_ids.len());
         let mut codes = Vec::with_capacity(order.seat_ids.len());
@@ -52,7 +58,7 @@ impl LocalAction for IssueTickets {
             tickets.push(ticket);
         }
         let ids: Vec<_> = tickets.iter().map(|ticket| ticket.0).collect();
-        sqlx::query!(
+        let issued = sqlx::query!(
             "insert into booking.tickets (ticket_id, order_id, event_id, seat_id, code)
              select ticket_id, $1, $2, seat_id, code
              from unnest($3::uuid[], $4::text[], $5::text[]) as issued (ticket_id, seat_id, code)
@@ -63,9 +69,12 @@ impl LocalAction for IssueTickets {
             &order.seat_ids,
             &codes,
         )
-        .execute(tx)
+        .execute(&mut *tx)
         .await
         .map_err(|error| sold_twice(error, input.order_id))?;
+        if issued.rows_affected() > 0 && order.has_address {
+            mail::ask_in_tx(tx, input.order_id).await?;
+        }
         Ok(IssuedTickets { ticket_ids: tickets })
     }
 }

@@ -1,10 +1,12 @@
-//! Tickets: signed by keys that are changed while everything runs.
+//! Tickets: mailed by whichever worker can, signed by keys that are changed while everything runs.
 
 use super::{
     shop::{Placed, order_for},
+    until,
     world::World,
 };
 use crate::cli::client::Api;
+use private_servers::{MailOnce, MailSaid, MailServer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -25,6 +27,50 @@ async fn bought(api: &Api, event: &str, buyer: &str) -> Value {
     let order = api.at_rest(&Placed { order: text("orderId"), saga: text("sagaId") }).await;
     assert_eq!(order["status"], "confirmed", "{order:#}");
     order
+}
+
+/// The mail that has not been delivered.
+async fn waiting_mail(api: &Api) -> Vec<Value> {
+    let (status, page) = api.ask(Method::GET, "/outbox", None).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    page["items"].as_array().unwrap().iter().filter(|item| item["topic"] == "tickets.mail").cloned().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_waits_for_a_worker_that_can_send_it_and_is_sent_until_it_is_taken() {
+    let world = World::new().await;
+    let (_program, api) = world.api(&[]).await;
+    let event = api.event(10).await;
+    let mut mute = world.worker("mute", &[]).await;
+    let order = bought(&api, &event, "anna").await;
+    let waiting = waiting_mail(&api).await;
+    assert_eq!((waiting.len(), &waiting[0]["payload"]["orderId"]), (1, &order["orderId"]), "{waiting:#?}");
+    assert_eq!((&waiting[0]["state"], &waiting[0]["attempts"]), (&json!("waiting"), &json!(0)));
+    mute.terminate();
+    assert!(mute.ended().await.success());
+
+    let server = MailServer::start().unwrap();
+    server.once(MailSaid::Message, MailOnce::KeepsAndIsGone);
+    let worker = world.worker("postman", &[("SHOWRUNNER_MAIL__SMTP_URL", &server.url())]).await;
+    let taken = until("the mail is sent again", async || Some(server.taken()).filter(|taken| taken.len() == 2)).await;
+    assert_eq!(taken[0], taken[1], "nobody heard that it was taken: it came again, the same");
+    assert_eq!(taken[0].to, ["anna@example.org"]);
+    let message_id = format!("Message-ID: <{}.tickets@example.org>", order["orderId"].as_str().unwrap());
+    let text = String::from_utf8_lossy(&taken[0].bytes).into_owned();
+    assert!(text.contains(&message_id), "{text}");
+    until("nothing is left", async || waiting_mail(&api).await.is_empty().then_some(())).await;
+
+    server.once(MailSaid::Recipient, MailOnce::Says("550 5.1.1 <bert@example.org> is nobody here"));
+    bought(&api, &event, "bert").await;
+    let dead =
+        until("it is dead", async || waiting_mail(&api).await.into_iter().find(|one| one["state"] == "dead")).await;
+    assert_eq!(dead["lastError"], "permanent error (550): 5.1.1 (address) is nobody here");
+    let path = format!("/outbox/{}/retry", dead["messageId"].as_str().unwrap());
+    let (status, retried) = api.ask(Method::POST, &path, Some(json!({ "reason": "he is there now" }))).await;
+    assert_eq!((status, &retried["state"]), (StatusCode::ACCEPTED, &json!("waiting")), "{retried}");
+    until("it is taken", async || (server.taken().len() == 3).then_some(())).await;
+    assert!(!worker.log().contains("example.org"), "no address is in a log");
+    world.is_sound(&api).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
