@@ -1,5 +1,5 @@
 -- What may never be: what was refunded by amount is what refunds gave back beyond the price of their seats, or short of it.
-create or replace view booking.violations as
+create or replace view booking.order_violations as
 with settling as (
     -- orders with a charge that a saga of its own still looks after
     select p.order_id
@@ -39,11 +39,9 @@ with settling as (
     where r.state = 'succeeded'
     group by r.order_id
 )
-select 'invariant-1'::text as invariant, kind || ' ' || object as subject, detail
-from booking.seat_violations
-union all
 -- a live ticket's seat is sold to its order
-select 'invariant-1', 'ticket ' || t.ticket_id, format('seat %s of event %s is not its order''s', t.seat_id, t.event_id)
+select 'invariant-1'::text as invariant, 'ticket ' || t.ticket_id as subject,
+    format('seat %s of event %s is not its order''s', t.seat_id, t.event_id) as detail
 from booking.tickets t
 left join booking.seats s on s.event_id = t.event_id and s.seat_id = t.seat_id
 where t.revoked_at is null and s.order_id is distinct from t.order_id

@@ -20,6 +20,10 @@ prefixed_id!(
     PaymentId, "pay"
 );
 prefixed_id!(
+    /// One posting of the ledger.
+    PostingId, "pst"
+);
+prefixed_id!(
     /// Money on its way back to a buyer.
     RefundId, "ref"
 );

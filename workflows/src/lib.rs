@@ -2,7 +2,7 @@
 //! It knows no HTTP server and no apalis.
 //!
 //! Read in this order: what is sold ([`events`], [`seats`], [`holds`]), what a buyer asks for ([`orders`]), how it is
-//! paid ([`payments`], [`gateways`], [`breakers`], [`refunds`]), and what the buyer gets ([`tickets`]).
+//! paid ([`payments`], [`gateways`], [`breakers`], [`refunds`], [`ledger`]), and what the buyer gets ([`tickets`]).
 //! What people do to many sagas at once is in [`batches`].
 
 pub mod events;
@@ -20,6 +20,8 @@ pub mod gateways;
 pub mod breakers;
 
 pub mod refunds;
+
+pub mod ledger;
 
 pub mod tickets;
 

@@ -7,6 +7,8 @@ mod access;
 mod breakers;
 #[path = "workflows/gateways_conformance.rs"]
 mod gateways_conformance;
+#[path = "workflows/ledger.rs"]
+mod ledger;
 #[path = "workflows/sagas.rs"]
 mod sagas;
 #[path = "workflows/seats.rs"]

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     gateways::{IdempotencyKey, Reference},
     ids::{OrderId, RefundId},
+    ledger,
     money::Money,
     orders::REFUND_ORDER,
 };
@@ -116,6 +117,7 @@ impl LocalAction for Adopt {
     type Output = Adopted;
 
     async fn run(&self, tx: &mut PgConnection, _call: &Call, input: LeftBehind) -> Answer<Adopted> {
+        ledger::left_behind_in_tx(tx, &input.gateway, &input.key).await?;
         let adopted = sqlx::query!(
             "update booking.payments set left_behind_at = coalesce(left_behind_at, now()), updated_at = now()
              where gateway = $1 and key = $2 and order_id = $3",

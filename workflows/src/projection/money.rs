@@ -1,10 +1,11 @@
 //! Payments and refunds, as the notes and answers of their steps tell them.
 
 use crate::{
-    gateways::IdempotencyKey,
-    ids::OrderId,
-    money::Money,
-    orders::order_of,
+    gateways::{IdempotencyKey, Reference},
+    ids::{OrderId, RefundId},
+    ledger::{self, CapturedCharge, RefundMove},
+    money::{Money, currency_from_code},
+    orders::{impossible, order_of},
     payments::{ChargeOutput, PaymentNote},
     refunds::RefundNote,
 };
@@ -191,22 +192,27 @@ impl Told {
         let references: Vec<_> = self.captured.iter().map(|(_, reference, _)| reference.clone()).collect();
         let amounts: Vec<_> = self.captured.iter().map(|(_, _, amount)| amount.amount_minor).collect();
         let currencies: Vec<_> = self.captured.iter().map(|(_, _, amount)| amount.currency.code().to_owned()).collect();
-        sqlx::query!(
-            "update booking.payments p
-             set status = 'captured', captured_minor = told.amount_minor, currency = told.currency,
-                 reference = told.reference, updated_at = now()
-             from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
-                 as told (gateway, key, reference, amount_minor, currency)
-             where p.gateway = told.gateway and p.key = told.key and p.status not in ('captured', 'refunded')",
+        let captured = sqlx::query_as!(
+            CapturedCharge,
+            r#"update booking.payments p
+               set status = 'captured', captured_minor = told.amount_minor, currency = told.currency,
+                   reference = told.reference, updated_at = now()
+               from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+                   as told (gateway, key, reference, amount_minor, currency),
+                   booking.orders o
+               where p.gateway = told.gateway and p.key = told.key and p.status not in ('captured', 'refunded')
+                 and o.order_id = p.order_id
+               returning p.payment_id, p.order_id, p.gateway, p.reference, p.captured_minor as amount_minor, p.currency,
+                         o.event_id, booking.is_the_orders(p, o.currency) as "is_the_orders!""#,
             &gateways,
             &keys,
             &references,
             &amounts,
             &currencies
         )
-        .execute(tx)
-        .await
-        .map(drop)
+        .fetch_all(&mut *tx)
+        .await?;
+        ledger::captured_in_tx(tx, &captured).await
     }
 
     async fn doubted(&self, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -232,15 +238,7 @@ fn names<'a>(charges: impl Iterator<Item = &'a Charged>) -> (Vec<String>, Vec<St
 pub(super) async fn refunds(tx: &mut PgConnection, moved: &Moved) -> Result<(), sqlx::Error> {
     for entry in moved.entries.iter() {
         match note_of(entry).and_then(|note| RefundNote::deserialize(note).ok()) {
-            Some(RefundNote::Intended { refund_id, .. }) => {
-                sqlx::query!(
-                    "update booking.refunds set state = 'submitted', attempts = attempts + 1, finished_at = null
-                     where refund_id = $1 and state <> 'succeeded'",
-                    refund_id.0
-                )
-                .execute(&mut *tx)
-                .await?;
-            }
+            Some(RefundNote::Intended { refund_id, .. }) => submitted(tx, refund_id).await?,
             Some(RefundNote::Pending { refund_id, reference }) => {
                 sqlx::query!(
                     "update booking.refunds set state = 'pending', reference = $2, finished_at = null
@@ -251,17 +249,7 @@ pub(super) async fn refunds(tx: &mut PgConnection, moved: &Moved) -> Result<(), 
                 .execute(&mut *tx)
                 .await?;
             }
-            Some(RefundNote::Failed { refund_id, reference }) => {
-                sqlx::query!(
-                    "update booking.refunds set state = 'failed', reference = coalesce($2, reference),
-                                                finished_at = now()
-                     where refund_id = $1 and state <> 'succeeded'",
-                    refund_id.0,
-                    reference.as_ref().map(|reference| reference.as_str())
-                )
-                .execute(&mut *tx)
-                .await?;
-            }
+            Some(RefundNote::Failed { refund_id, reference }) => failed(tx, refund_id, reference.as_ref()).await?,
             None => {}
         }
         if let Entry::InDoubt { step, .. } = entry
@@ -276,4 +264,44 @@ pub(super) async fn refunds(tx: &mut PgConnection, moved: &Moved) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// It is about to be asked for: once more, where the gateway has said no.
+async fn submitted(tx: &mut PgConnection, refund: RefundId) -> Result<(), sqlx::Error> {
+    let row = sqlx::query!(
+        "with before as (
+             select refund_id, state from booking.refunds where refund_id = $1 and state <> 'succeeded' for update
+         )
+         update booking.refunds r set state = 'submitted', attempts = r.attempts + 1, finished_at = null
+         from before where r.refund_id = before.refund_id
+         returning before.state, r.attempts, r.amount_minor, r.currency",
+        refund.0
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row.filter(|row| row.state == "failed") else { return Ok(()) };
+    let amount = amount_of(refund, row.amount_minor, &row.currency)?;
+    ledger::refund_in_tx(tx, refund, RefundMove::Replayed, amount, row.attempts).await
+}
+
+/// The gateway has said no.
+async fn failed(tx: &mut PgConnection, refund: RefundId, reference: Option<&Reference>) -> Result<(), sqlx::Error> {
+    let row = sqlx::query!(
+        "update booking.refunds set state = 'failed', reference = coalesce($2, reference), finished_at = now()
+         where refund_id = $1 and state not in ('succeeded', 'failed')
+         returning attempts, amount_minor, currency",
+        refund.0,
+        reference.map(Reference::as_str)
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(()) };
+    let amount = amount_of(refund, row.amount_minor, &row.currency)?;
+    ledger::refund_in_tx(tx, refund, RefundMove::Failed, amount, row.attempts).await
+}
+
+fn amount_of(refund: RefundId, amount_minor: i64, code: &str) -> Result<Money, sqlx::Error> {
+    let currency =
+        currency_from_code(code).map_err(|error| impossible("booking.refunds", "currency", refund, error))?;
+    Ok(Money::new(amount_minor, currency))
 }

@@ -1,9 +1,11 @@
 //! The step after which a refund only goes forward, and what takes it back before.
 
+use super::request::money_of;
 use crate::{
     approvals::{self, Consent, approval_signal},
     holds::return_seats_in_tx,
     ids::{ApprovalId, OrderId, PaymentId, RefundId},
+    ledger::{self, RefundMove},
     orders::{OrderEvent, OrderStatus, impossible},
     tickets,
 };
@@ -82,17 +84,21 @@ pub(crate) async fn withdraw_in_tx(tx: &mut PgConnection, saga: SagaId) -> Resul
         "with withdrawn as (
              update booking.refunds set state = 'rejected', finished_at = now()
              where saga_id = $1 and state in ('requested', 'approved') and released_at is null
-             returning payment_id, amount_minor, approval_id
+             returning refund_id, payment_id, amount_minor, currency, approval_id
          )
          update booking.payments p
          set refund_asked_minor = p.refund_asked_minor - w.amount_minor, updated_at = now()
          from withdrawn w where p.payment_id = w.payment_id
-         returning w.approval_id",
+         returning w.refund_id, w.amount_minor, w.currency, w.approval_id",
         saga.0,
     )
     .fetch_optional(&mut *tx)
     .await?;
-    match withdrawn.and_then(|row| row.approval_id) {
+    let Some(row) = withdrawn else { return Ok(()) };
+    let refund = RefundId(row.refund_id);
+    let amount = money_of(row.amount_minor, &row.currency, refund)?;
+    ledger::refund_in_tx(tx, refund, RefundMove::Withdrawn, amount, 0).await?;
+    match row.approval_id {
         Some(approval) => approvals::close_in_tx(tx, ApprovalId(approval)).await,
         None => Ok(()),
     }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     gateways::{IdempotencyKey, Reference},
     ids::{ApprovalId, OrderId, PaymentId, RefundId},
+    ledger::{self, RefundMove},
     money::{Money, currency_from_code},
     orders::impossible,
 };
@@ -185,9 +186,9 @@ pub(super) async fn reserve_in_tx(
         charge.payment_id.0,
         part.amount.amount_minor
     )
-    .execute(tx)
-    .await
-    .map(drop)
+    .execute(&mut *tx)
+    .await?;
+    ledger::refund_in_tx(tx, new.refund_id, RefundMove::Requested, part.amount, 0).await
 }
 
 async fn lock_order(tx: &mut PgConnection, order: OrderId) -> Answer<()> {
@@ -285,7 +286,7 @@ fn reference_of(text: String, row: impl std::fmt::Display) -> Result<Reference, 
     Reference::new(text).map_err(|error| impossible("booking.payments", "reference", row, error))
 }
 
-fn money_of(amount_minor: i64, code: &str, row: impl std::fmt::Display) -> Result<Money, sqlx::Error> {
+pub(super) fn money_of(amount_minor: i64, code: &str, row: impl std::fmt::Display) -> Result<Money, sqlx::Error> {
     let currency = currency_from_code(code).map_err(|error| impossible("booking.payments", "currency", row, error))?;
     Ok(Money::new(amount_minor, currency))
 }

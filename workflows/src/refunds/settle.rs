@@ -4,6 +4,8 @@ use super::approve::all_is_back;
 use crate::{
     gateways::Reference,
     ids::{OrderId, RefundId},
+    ledger::{self, RefundMove},
+    money::{Money, currency_from_code},
     orders::{OrderEvent, OrderStatus, impossible},
 };
 use async_trait::async_trait;
@@ -79,22 +81,29 @@ impl LocalAction for SettleRefund {
 
 /// The refund and its payment; nothing happens when it runs again.
 async fn succeed(tx: &mut PgConnection, input: &SettleInput) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "with done as (
-             update booking.refunds set state = 'succeeded', reference = $2, finished_at = now()
-             where refund_id = $1 and state <> 'succeeded'
-             returning payment_id, amount_minor
+    let row = sqlx::query!(
+        "with before as (
+             select refund_id, state from booking.refunds where refund_id = $1 and state <> 'succeeded' for update
+         ), done as (
+             update booking.refunds r set state = 'succeeded', reference = $2, finished_at = now()
+             from before where r.refund_id = before.refund_id
+             returning before.state, r.payment_id, r.attempts, r.amount_minor, r.currency
          )
          update booking.payments p
          set refunded_minor = p.refunded_minor + done.amount_minor, updated_at = now(),
              status = case when p.refunded_minor + done.amount_minor = p.captured_minor then 'refunded' else p.status end
-         from done where p.payment_id = done.payment_id",
+         from done where p.payment_id = done.payment_id
+         returning done.state, done.attempts, done.amount_minor, done.currency",
         input.refund_id.0,
         input.reference.as_str(),
     )
-    .execute(tx)
-    .await
-    .map(drop)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(()) };
+    let wrong = |error| impossible("booking.refunds", "currency", input.refund_id, error);
+    let amount = Money::new(row.amount_minor, currency_from_code(&row.currency).map_err(wrong)?);
+    let moved = if row.state == "failed" { RefundMove::SucceededAfterAll } else { RefundMove::Succeeded };
+    ledger::refund_in_tx(tx, input.refund_id, moved, amount, row.attempts).await
 }
 
 async fn cancel(tx: &mut PgConnection, order: OrderId, refund: RefundId, status: &str) -> Result<(), sqlx::Error> {

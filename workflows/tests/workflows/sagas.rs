@@ -23,6 +23,8 @@ mod history;
 mod journals;
 #[path = "sagas/late_news.rs"]
 mod late_news;
+#[path = "sagas/ledger.rs"]
+mod ledger;
 #[path = "sagas/news.rs"]
 mod news;
 #[path = "sagas/orders.rs"]

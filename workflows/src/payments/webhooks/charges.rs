@@ -4,6 +4,7 @@ use super::{NewsError, settle};
 use crate::{
     gateways::{Gateway, IdempotencyKey, Reference},
     ids::{OrderId, PaymentId},
+    ledger::{self, CapturedCharge},
     money::{Money, currency_from_code},
     orders::impossible,
     payments::{Gateways, Told, settle_key},
@@ -224,18 +225,22 @@ pub(super) async fn record_capture(
     reference: &Reference,
     amount: Money,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update booking.payments
-         set status = 'captured', captured_minor = $2, currency = $3, reference = $4, updated_at = now()
-         where payment_id = $1 and status not in ('captured', 'refunded')",
+    let captured = sqlx::query_as!(
+        CapturedCharge,
+        r#"update booking.payments p
+           set status = 'captured', captured_minor = $2, currency = $3, reference = $4, updated_at = now()
+           from booking.orders o
+           where p.payment_id = $1 and p.status not in ('captured', 'refunded') and o.order_id = p.order_id
+           returning p.payment_id, p.order_id, p.gateway, p.reference, p.captured_minor as amount_minor, p.currency,
+                     o.event_id, booking.is_the_orders(p, o.currency) as "is_the_orders!""#,
         charge.payment_id.0,
         amount.amount_minor,
         amount.currency.code(),
         reference.as_str()
     )
-    .execute(tx)
-    .await
-    .map(drop)
+    .fetch_all(&mut *tx)
+    .await?;
+    ledger::captured_in_tx(tx, &captured).await
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
-//! Disputes: written down as their newest news says. No ticket is voided for one.
+//! Disputes: written down and posted as their newest news says. No ticket is voided for one.
 
 use super::{
     News,
     charges::Names,
     inbox::{Outcome, UNKNOWN_CHARGE},
 };
-use crate::{gateways::Reference, money::Money};
+use crate::{
+    gateways::Reference,
+    ids::{OrderId, PaymentId},
+    ledger::{self, Dispute},
+    money::Money,
+};
 use sqlx::PgConnection;
 
 /// How disputes end, in the words of any gateway.
@@ -39,9 +44,9 @@ pub(super) async fn record(tx: &mut PgConnection, news: &News, dispute: &Dispute
                    -- times are in seconds: of one second the end of it stays, else what came last
                    where disputes.occurred_at < excluded.occurred_at
                       or (disputes.occurred_at = excluded.occurred_at and disputes.status <> all($10))
-               returning xmax = 0 as is_new
+               returning payment_id, order_id
            )
-           select (select is_new from told) as is_new, exists (select from charge) as "is_ours!""#,
+           select told.payment_id, told.order_id from told"#,
         news.gateway,
         dispute.reference.as_str(),
         dispute.names.theirs.as_ref().map(Reference::as_str),
@@ -53,11 +58,18 @@ pub(super) async fn record(tx: &mut PgConnection, news: &News, dispute: &Dispute
         news.occurred_at,
         &ENDS.map(str::to_owned)
     )
-    .fetch_one(tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    Ok(match row.is_new {
-        None => Outcome::Known,
-        Some(_) if !row.is_ours => Outcome::Unmatched(UNKNOWN_CHARGE),
-        Some(_) => Outcome::Recorded,
-    })
+    let Some(row) = row else { return Ok(Outcome::Known) };
+    let Some(payment_id) = row.payment_id else { return Ok(Outcome::Unmatched(UNKNOWN_CHARGE)) };
+    let recorded = Dispute {
+        gateway: news.gateway.clone(),
+        reference: dispute.reference.clone(),
+        payment_id: PaymentId(payment_id),
+        order_id: row.order_id.map(OrderId),
+        amount: dispute.amount,
+        status: dispute.status.clone(),
+    };
+    ledger::dispute_in_tx(tx, &recorded, &news.id).await?;
+    Ok(Outcome::Recorded)
 }

@@ -29,7 +29,7 @@ fn attempts(order: &Order) -> Vec<(&str, &str)> {
 }
 
 /// From now on nobody can tell what the primary does with a charge, and nobody can end one there.
-async fn go_dark(shop: &Shop, fault: &str) {
+pub(super) async fn go_dark(shop: &Shop, fault: &str) {
     shop.fault_at(PRIMARY, json!({"fault": fault, "operation": "charge"})).await;
     for operation in ["probe", "void"] {
         shop.fault_at(PRIMARY, json!({"fault": "error_500", "operation": operation})).await;
