@@ -33,7 +33,7 @@ use crate::answer::Answer;
 use crate::books::Books;
 use crate::edge;
 use crate::faults::Kind;
-use crate::gateway::{self, Protocol, Refusal, Told};
+use crate::gateway::{self, Dispute, Protocol, Refusal, Told};
 
 /// Adyen's Checkout API.
 pub(crate) struct Adyen;
@@ -65,6 +65,12 @@ impl Protocol for Adyen {
 
     fn happen(store: &mut Store, effect: Effect, context: &mut Context<'_>) {
         execute::happen(store, effect, context);
+    }
+
+    fn dispute(store: &Store, payment: &str, dispute: Dispute, context: &mut Context<'_>) -> bool {
+        let paid = store.payments.get(payment).filter(|payment| payment.captured > 0);
+        context.events.extend(paid.map(|payment| Event::disputed(payment, dispute)));
+        paid.is_some()
     }
 
     fn refuse(refusal: Refusal<'_>) -> Answer {

@@ -15,12 +15,14 @@ pub(crate) struct Answer {
     pub(crate) should_retry: Option<bool>,
     /// Whether the same key gets the same answer from now on.
     pub(crate) sticks: bool,
+    /// What `Retry-After` says, where a fault says what.
+    pub(crate) retry_after: Option<String>,
 }
 
 impl Answer {
     /// An answer that sticks to its key.
     pub(crate) fn new(status: u16, body: String, request_id: String) -> Self {
-        Self { status, body, request_id, original_request: None, should_retry: None, sticks: true }
+        Self { status, body, request_id, original_request: None, should_retry: None, sticks: true, retry_after: None }
     }
 
     /// The first answer again.
@@ -33,6 +35,7 @@ impl Answer {
             // The same failure would come again for as long as the key lives.
             should_retry: (stored.status >= 500).then_some(false),
             sticks: true,
+            retry_after: None,
         }
     }
 

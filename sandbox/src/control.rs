@@ -8,13 +8,13 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::faults::Rule;
-use crate::gateway::{Gateway, Protocol};
+use crate::faults::{Kind, Rule};
+use crate::gateway::{Dispute, Gateway, Protocol};
 use crate::settlement;
 use crate::wire::Wire;
 
@@ -23,7 +23,9 @@ pub(crate) fn router<P: Protocol>(gateway: Arc<Gateway<P>>, of_the_protocol: Rou
     Router::new()
         .route("/_sandbox/healthz", get(healthz))
         .route("/_sandbox/books", get(books::<P>))
+        .route("/_sandbox/calls", get(calls::<P>))
         .route("/_sandbox/settlement.csv", get(settlement_file::<P>))
+        .route("/_sandbox/disputes", post(dispute::<P>))
         .route("/_sandbox/faults", get(list_faults::<P>).post(set_fault::<P>).delete(clear_faults::<P>))
         .with_state(gateway)
         .merge(of_the_protocol)
@@ -46,9 +48,35 @@ async fn books<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>) -> Response 
     Json(gateway.books().await).into_response()
 }
 
+async fn calls<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>) -> Response {
+    Json(json!({"items": gateway.calls.list()})).into_response()
+}
+
 async fn settlement_file<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
     (content_type, settlement::csv(&gateway.books().await)).into_response()
+}
+
+/// What a buyer's bank wants back, or how that ended.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DisputeBody {
+    /// The gateway's name for the payment.
+    payment: String,
+    state: Dispute,
+}
+
+async fn dispute<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>, body: Bytes) -> Response {
+    let DisputeBody { payment, state } = match serde_json::from_slice(&body) {
+        Ok(body) => body,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, "invalid-dispute", &error.to_string()),
+    };
+    let told = gateway.act(Kind::Charge, |objects, context| P::dispute(objects, &payment, state, context));
+    if told.await {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        problem(StatusCode::NOT_FOUND, "not-found", "no such payment has taken money")
+    }
 }
 
 async fn list_faults<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>) -> Response {

@@ -109,6 +109,9 @@ pub(crate) struct Rule {
     count: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     delay_ms: Option<u64>,
+    /// What `Retry-After` says of a call that is turned away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after: Option<String>,
 }
 
 /// Why a rule is refused.
@@ -126,6 +129,9 @@ pub(crate) enum RuleError {
     /// Out of bounds.
     #[error("delayMs must be at most {DELAY_MS_MAX}")]
     Delay,
+    /// Nothing of a header's value.
+    #[error("retryAfter must be printable, and is of rate_limited alone")]
+    RetryAfter,
     /// The operation cannot go wrong in this way.
     #[error("fault {fault:?} has no meaning for operation {operation:?}")]
     Meaningless { fault: Fault, operation: Operation },
@@ -147,6 +153,12 @@ impl Rule {
         }
         if rule.delay_ms.is_some_and(|delay| delay > DELAY_MS_MAX) {
             return Err(RuleError::Delay);
+        }
+        let is_retry_after = |text: &String| {
+            rule.fault == Fault::RateLimited && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+        };
+        if !rule.retry_after.as_ref().is_none_or(is_retry_after) {
+            return Err(RuleError::RetryAfter);
         }
         if !rule.fault.can_hit(rule.operation) {
             return Err(RuleError::Meaningless { fault: rule.fault, operation: rule.operation });
@@ -210,12 +222,14 @@ impl Fault {
 }
 
 /// A fault that one call was hit by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hit {
     /// What goes wrong.
     pub(crate) fault: Fault,
     /// How long the answer, the end without one, or what is decided or told later is held back.
     pub(crate) delay: Duration,
+    /// What `Retry-After` says.
+    pub(crate) retry_after: Option<String>,
 }
 
 impl Hit {
@@ -255,7 +269,7 @@ impl Faults {
             rule.fault.stage() == stage && rule.covers(kind) && applies(rule.fault) && edge::roll(rule.rate)
         })?;
         let rule = &mut rules[index];
-        let hit = Hit { fault: rule.fault, delay: rule.delay() };
+        let hit = Hit { fault: rule.fault, delay: rule.delay(), retry_after: rule.retry_after.clone() };
         if let Some(count) = &mut rule.count {
             *count -= 1;
             if *count == 0 {

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
-pub(crate) use self::protocol::{Context, Protocol, Refusal, Told};
+pub(crate) use self::protocol::{Context, Dispute, Protocol, Refusal, Told};
 use crate::answer::Answer;
 use crate::books::Books;
+use crate::calls::Calls;
 use crate::edge;
 use crate::faults::{Fault, Faults, Hit, Kind, Stage};
 use crate::journal::{Durable, Journal, JournalError};
@@ -28,6 +29,7 @@ pub(crate) struct Gateway<P: Protocol> {
     store: Mutex<Store<P::Objects>>,
     durable: Durable,
     pub(crate) faults: Faults,
+    pub(crate) calls: Calls,
     pub(crate) api_key: Option<String>,
     webhook_secret: String,
     answer_after: Duration,
@@ -84,6 +86,7 @@ impl<P: Protocol> Gateway<P> {
             store: Mutex::new(Store::replay(records, journal)),
             durable,
             faults: Faults::default(),
+            calls: Calls::default(),
             api_key: settings.api_key.clone(),
             webhook_secret: settings.webhook_secret.clone(),
             answer_after: settings.answer_after,
@@ -126,8 +129,14 @@ impl<P: Protocol> Gateway<P> {
     /// Answers a request, or does not; never sooner than it is set to.
     pub(crate) async fn answer(self: &Arc<Self>, incoming: Incoming<P::Call>) -> End {
         let asked_at = Instant::now();
+        let call = self.calls.begin(P::kind(&incoming.call), incoming.key.clone());
         let end = self.end(incoming).await;
         self.hold(self.answer_after.saturating_sub(asked_at.elapsed())).await;
+        let status = match &end {
+            End::Answer(answer) => Some(answer.status),
+            End::Cut(_) => None,
+        };
+        self.calls.end(call, status);
         end
     }
 
@@ -135,7 +144,9 @@ impl<P: Protocol> Gateway<P> {
         let hit = self.pick_connection_fault(&incoming);
         if let Some(hit) = hit {
             let end = match hit.fault {
-                Fault::RateLimited => End::Answer(P::refuse(Refusal::RateLimited)),
+                Fault::RateLimited => {
+                    End::Answer(Answer { retry_after: hit.retry_after, ..P::refuse(Refusal::RateLimited) })
+                }
                 Fault::TimeoutBefore => End::Cut(Cut::Close),
                 Fault::Reset => End::Cut(Cut::Reset),
                 _ => return self.carry_out(incoming, Some(hit)).await,
@@ -153,7 +164,7 @@ impl<P: Protocol> Gateway<P> {
 
     /// Executes a call, waits until that is on disk, and spoils the answer if a fault says so.
     async fn carry_out(self: &Arc<Self>, incoming: Incoming<P::Call>, hit: Option<Hit>) -> End {
-        let mut done = self.execute(incoming, hit);
+        let mut done = self.execute(incoming, hit.as_ref());
         if !self.durable.until(done.position).await {
             return End::Cut(Cut::Close);
         }
@@ -184,7 +195,7 @@ impl<P: Protocol> Gateway<P> {
         self.faults.pick(Stage::Connection, P::kind(&incoming.call), applies)
     }
 
-    fn execute(self: &Arc<Self>, incoming: Incoming<P::Call>, hit: Option<Hit>) -> Done<P> {
+    fn execute(self: &Arc<Self>, incoming: Incoming<P::Call>, hit: Option<&Hit>) -> Done<P> {
         let now_ms = edge::now_ms();
         let mut store = self.lock();
         note_asked::<P>(&mut store, &incoming);

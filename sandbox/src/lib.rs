@@ -7,6 +7,7 @@ mod settings;
 
 mod server;
 
+mod calls;
 mod control;
 mod faults;
 mod gateway;

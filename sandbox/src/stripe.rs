@@ -34,7 +34,7 @@ use crate::answer::Answer;
 use crate::books::Books;
 use crate::edge;
 use crate::faults::Kind;
-use crate::gateway::{self, Protocol, Refusal, Told};
+use crate::gateway::{self, Dispute, Protocol, Refusal, Told};
 
 /// The version of Stripe's API that objects and events have the shape of.
 const API_VERSION: &str = "2025-03-31.basil";
@@ -67,6 +67,10 @@ impl Protocol for Stripe {
 
     fn happen(store: &mut Store, effect: Effect, context: &mut Context<'_>) {
         execute::happen(store, effect, context);
+    }
+
+    fn dispute(store: &Store, payment: &str, dispute: Dispute, context: &mut Context<'_>) -> bool {
+        execute::dispute(store, payment, dispute, context)
     }
 
     fn refuse(refusal: Refusal<'_>) -> Answer {

@@ -99,6 +99,7 @@ fn respond(answer: Answer, key: Option<String>) -> Response {
         ("idempotency-key", key),
         ("pspreference", Some(answer.request_id)),
         ("transient-error", transient.map(|it| it.to_string())),
+        ("retry-after", answer.retry_after),
     ];
     for (name, value) in named {
         if let Some(Ok(value)) = value.map(|value| HeaderValue::from_str(&value)) {

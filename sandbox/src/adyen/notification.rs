@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::objects::{Act, Amount, Modification, Payment};
 use super::signature;
 use crate::edge;
-use crate::gateway::Told;
+use crate::gateway::{Dispute, Told};
 
 /// Something that the webhook tells.
 #[derive(Debug)]
@@ -70,6 +70,28 @@ impl Event {
     pub(super) fn refund_failed(modification: &Modification, payment: &Payment) -> Self {
         let reason = "Refund Failed".to_owned();
         Self { code: "REFUND_FAILED", reason, ..Self::decided(modification, Some(payment), Ok(())) }
+    }
+
+    /// `CHARGEBACK`, and how that ended.
+    pub(super) fn disputed(payment: &Payment, dispute: Dispute) -> Self {
+        let code = match dispute {
+            Dispute::Opened => "CHARGEBACK",
+            Dispute::Won => "PREARBITRATION_WON",
+            Dispute::Lost => "PREARBITRATION_LOST",
+        };
+        Self {
+            code,
+            // one for each payment, so that its end is told of the same
+            psp_reference: format!("DISP{}", &payment.psp_reference[4..]),
+            original_reference: Some(payment.psp_reference.clone()),
+            merchant_account: payment.merchant_account.clone(),
+            merchant_reference: payment.reference.clone(),
+            amount: Amount { value: payment.captured, currency: payment.amount.currency.clone() },
+            failure: None,
+            reason: "Fraud".to_owned(),
+            action: None,
+            operations: None,
+        }
     }
 
     /// Says what a reversal did.

@@ -1,5 +1,7 @@
 //! What a protocol adds to a gateway.
 
+use serde::Deserialize;
+
 use crate::answer::Answer;
 use crate::books::Books;
 use crate::faults::{Fault, Hit, Kind};
@@ -25,6 +27,8 @@ pub(crate) trait Protocol: Sized + Send + Sync + 'static {
     fn execute(objects: &mut Self::Objects, call: Self::Call, context: &mut Context<'_, Self>) -> Answer;
     /// Carries out what was to happen later.
     fn happen(objects: &mut Self::Objects, effect: <Self::Objects as Objects>::Effect, context: &mut Context<'_, Self>);
+    /// Tells how a dispute over a payment stands. False when no such payment has taken money.
+    fn dispute(objects: &Self::Objects, payment: &str, dispute: Dispute, context: &mut Context<'_, Self>) -> bool;
     /// Says no, for a reason that every protocol has.
     fn refuse(refusal: Refusal<'_>) -> Answer;
     /// A new name for a request.
@@ -33,6 +37,15 @@ pub(crate) trait Protocol: Sized + Send + Sync + 'static {
     fn body(event: Self::Event, told: &Told<'_>) -> String;
     /// The books as they are now.
     fn books(objects: &Self::Objects) -> Books;
+}
+
+/// How it stands with a payment that the buyer's bank wants back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Dispute {
+    Opened,
+    Won,
+    Lost,
 }
 
 /// Why a call is refused before it is carried out.

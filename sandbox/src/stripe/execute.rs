@@ -1,5 +1,6 @@
 //! Calls, carried out on the store. Nothing here waits: one call is one change.
 
+mod disputes;
 mod intents;
 mod issuer;
 mod lists;
@@ -15,6 +16,7 @@ use super::{cards, render};
 use crate::faults::Fault;
 
 use super::Context;
+pub(crate) use disputes::dispute;
 pub(crate) use issuer::finish_challenge;
 
 /// Something that webhooks tell.

@@ -142,7 +142,7 @@ fn respond(answer: Answer, key: Option<String>) -> Response {
         ("idempotency-key", key),
         ("idempotent-replayed", replayed),
         ("original-request", answer.original_request),
-        ("retry-after", is_limited.then(|| RETRY_AFTER_SECS.to_owned())),
+        ("retry-after", answer.retry_after.or(is_limited.then(|| RETRY_AFTER_SECS.to_owned()))),
         ("stripe-should-retry", answer.should_retry.map(|it| it.to_string())),
         ("www-authenticate", is_unauthorized.then(|| "Bearer realm=\"Stripe\"".to_owned())),
     ];

@@ -171,6 +171,42 @@ async fn rate_limited_is_not_executed() {
 }
 
 #[tokio::test]
+async fn who_is_turned_away_is_told_for_how_long() {
+    let gateway = Gateway::start().await;
+    for retry_after in ["8", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+        gateway.fault(json!({"fault": "rate_limited", "retryAfter": retry_after})).await.ok();
+        let reply = gateway.post("/v1/payment_intents", &new_intent("pm_card_visa")).await;
+        assert_eq!((reply.status, reply.header("retry-after")), (429, Some(retry_after)));
+    }
+    for wrong in [json!({"fault": "reset", "retryAfter": "8"}), json!({"fault": "rate_limited", "retryAfter": "8\r\n"})]
+    {
+        let reply = gateway.fault(wrong).await;
+        assert_eq!(reply.status, 400);
+        assert!(reply.text.contains("retryAfter"), "{}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn calls_are_listed_in_the_order_in_which_they_came() {
+    let gateway = Gateway::start().await;
+    let id = gateway.intent("pm_card_visa").await;
+    gateway.fault(json!({"fault": "reset", "operation": "charge"})).await.ok();
+    gateway.try_post(&confirm_path(&id), &[], Some("k1")).await.unwrap_err();
+    gateway.get(&format!("/v1/payment_intents/{id}")).await.ok();
+    let listed = gateway.get("/_sandbox/calls").await.ok();
+    let shown =
+        |call: &serde_json::Value| ["operation", "key", "status", "began", "ended"].map(|name| call[name].clone());
+    let items: Vec<_> = listed["items"].as_array().unwrap().iter().map(shown).collect();
+    let nothing = json!(null);
+    let expected = [
+        ["create".into(), nothing.clone(), 200.into(), 1.into(), 2.into()],
+        ["charge".into(), "k1".into(), nothing.clone(), 3.into(), 4.into()],
+        ["probe".into(), nothing, 200.into(), 5.into(), 6.into()],
+    ];
+    assert_eq!(items, expected);
+}
+
+#[tokio::test]
 async fn faults_hit_the_operation_they_are_for() {
     let gateway = Gateway::start().await;
     let id = gateway.intent("pm_card_visa").await;

@@ -100,3 +100,27 @@ async fn one_comes_late() {
     verify(&inbox.next().await);
     assert!(start.elapsed() >= Duration::from_millis(300));
 }
+
+#[tokio::test]
+async fn a_dispute_is_told_with_its_end() {
+    let (gateway, mut inbox) = start().await;
+    let id = gateway.paid().await;
+    inbox.next().await;
+    let tell = async |payment: &str, state: &str| {
+        let request = gateway.client.post(gateway.url("/_sandbox/disputes"));
+        request.json(&json!({"payment": payment, "state": state})).send().await.unwrap().status()
+    };
+    for (state, kind, status) in
+        [("opened", "charge.dispute.created", "needs_response"), ("lost", "charge.dispute.closed", "lost")]
+    {
+        assert_eq!(tell(&id, state).await, 204);
+        let event = verify(&inbox.next().await);
+        assert_eq!(event["type"], kind);
+        let dispute = id.replace("pi_", "du_");
+        let wanted = json!({"id": dispute, "amount": 4500, "currency": "eur", "status": status, "payment_intent": id});
+        assert_has(&event["data"]["object"], wanted);
+    }
+    let unpaid = gateway.intent("pm_card_visa").await;
+    assert_eq!(tell(&unpaid, "opened").await, 404);
+    assert_eq!(tell(&id, "forgotten").await, 400);
+}

@@ -44,10 +44,10 @@ pub(super) fn receive(store: &mut Store, new: NewModification, context: &mut Con
     };
     context.reference = Some(modification.psp_reference.clone());
     let hit = context.outcome.take();
-    let delay_of = |fault| hit.filter(|hit| hit.fault == fault).map(|hit| hit.delay_ms());
+    let delay_of = |fault| hit.as_ref().filter(|hit| hit.fault == fault).map(|hit| hit.delay_ms());
     let effect = Effect::Settle {
         modification: modification.psp_reference.clone(),
-        is_refused: hit.is_some_and(|hit| matches!(hit.fault, Fault::Decline | Fault::InsufficientFunds)),
+        is_refused: hit.as_ref().is_some_and(|hit| matches!(hit.fault, Fault::Decline | Fault::InsufficientFunds)),
         fails_after_ms: delay_of(Fault::RefundFailsLater),
     };
     let decision_ms = delay_of(Fault::Async).unwrap_or(DECISION_MS);

@@ -73,3 +73,21 @@ async fn a_key_that_is_not_hexadecimal_is_refused() {
     let error = sandbox::Running::start(settings).await.err().map(|error| format!("{error:#}")).unwrap_or_default();
     assert!(error.contains("webhook secret"), "{error}");
 }
+
+#[tokio::test]
+async fn a_dispute_is_told_with_its_end() {
+    let mut shop = Shop::open().await;
+    let paid = shop.ask("/payments", &payment("M5N7TQ4TG5PFWR50")).await.ok();
+    shop.told().await;
+    let mut disputes = Vec::new();
+    for (state, code) in [("opened", "CHARGEBACK"), ("won", "PREARBITRATION_WON")] {
+        let request = shop.gateway.client.post(shop.gateway.url("/_sandbox/disputes"));
+        let body = json!({"payment": paid["pspReference"], "state": state});
+        assert_eq!(request.json(&body).send().await.unwrap().status(), 204);
+        let item = shop.told().await;
+        assert_has(&item, json!({"eventCode": code, "success": "true", "originalReference": paid["pspReference"]}));
+        disputes.push(item["pspReference"].clone());
+    }
+    assert_eq!(disputes[0], disputes[1]);
+    assert_ne!(disputes[0], paid["pspReference"]);
+}
