@@ -4,6 +4,7 @@
 //! Each test makes sure that what it provokes has happened, waits for what is right then, never for time to pass, and
 //! ends with the invariants, the gateways' own books and the logs.
 
+mod calls;
 mod gate;
 mod gateways;
 mod line;
@@ -12,8 +13,11 @@ mod servers;
 mod shop;
 mod world;
 
+mod breakers;
+mod cancels;
 mod clocks;
 mod commits;
+mod cut_off;
 mod disk;
 mod hangups;
 mod matrix;
@@ -23,6 +27,7 @@ mod poison;
 mod stops;
 mod tickets;
 mod versions;
+mod webhooks;
 mod zombies;
 
 use super::dev::PATIENCE;

@@ -90,11 +90,7 @@ async fn clocks_that_differ_by_an_hour_change_nothing() {
 /// One of two workers dies in the middle of its calls, and the other takes its sagas over.
 async fn taken_over(world: &World, api: &super::super::client::Api, event: &str, dies: &mut Program, buyer: &str) {
     let mut placed = Vec::new();
-    let held_by_it = {
-        let log = dies.log();
-        let (_, rest) = log.split_once("\"worker.name\":\"").unwrap();
-        format!("select count(*) from engine.ready where worker = '{}'", rest.split('"').next().unwrap())
-    };
+    let held_by_it = format!("select count(*) from engine.ready where worker = '{}'", dies.worker_name().await);
     // until it has one, for the other claims as well
     until("it is in the middle of a call", async || {
         placed.push(api.order(event, &format!("{buyer}-{}", placed.len())).await);

@@ -2,8 +2,9 @@
 //! again, never guessed.
 
 use super::{
+    shop::Placed,
     until,
-    world::{LEASE, World},
+    world::{LEASE, LONG_LEASE, World},
 };
 use crate::cli::client::Api;
 use private_servers::{Fault, Proxy, Spot};
@@ -97,6 +98,73 @@ async fn moves(world: &World, api: &Api, proxy: &Proxy, event: &str, fault: Faul
     let charges: Vec<&Value> = books.of(&placed.order).collect();
     assert_eq!(charges.len(), 1, "{charges:#?}");
     assert_eq!(charges[0]["asked"], 1, "a lost COMMIT made it ask again");
+}
+
+/// What the moves of a booking have in them whose first charge never arrives: it is in doubt, asked about and ended, and
+/// the next gateway is charged.
+const MOVES_ASTRAY: [&str; 6] =
+    ["\"intended\"", "\"prepared\"", "\"doubted\"", "\"voided\"", "\"intended\"", "\"completed\""];
+
+/// The next charge at the primary never arrives.
+async fn goes_astray(world: &World) {
+    world.fault(json!({ "fault": "timeout_before", "operation": "charge", "count": 1, "delayMs": 0 })).await;
+}
+
+/// Each gateway was asked for an order's money once, and one of them has it.
+async fn paid_at_the_second(world: &World, placed: &Placed) {
+    let books = world.books().await;
+    let charges: Vec<&Value> = books.of(&placed.order).collect();
+    let story: Vec<_> = charges.iter().map(|charge| (charge["asked"].as_u64(), charge["captured"].as_i64())).collect();
+    assert_eq!(story, [(Some(1), Some(0)), (Some(1), Some(5_000))], "{charges:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_goes_astray_loses_its_commits_and_is_paid_once() {
+    let world = World::new().await;
+    let (_program, api) = world.api(&[]).await;
+    let event = api.event(100).await;
+    {
+        let proxy = Proxy::before(&world.database_url()).unwrap();
+        let _worker = world.worker("worker", &[LONG_LEASE, ("DATABASE_URL", &proxy.url())]).await;
+        for fault in FAULTS {
+            astray(&world, &api, &proxy, &event, fault).await;
+        }
+        assert_eq!(proxy.sprung(), FAULTS.len() * MOVES_ASTRAY.len());
+    }
+    for spot in ["\"doubted\"", "\"voided\"", "\"completed\""] {
+        dies_with_its_commit(&world, &api, &event, spot).await;
+    }
+    world.is_sound(&api).await;
+}
+
+/// Every move of it loses its COMMIT.
+async fn astray(world: &World, api: &Api, proxy: &Proxy, event: &str, fault: Fault) {
+    let mut sprung = proxy.sprung();
+    for spot in MOVES_ASTRAY {
+        proxy.trap(Spot::CommitOf(spot), fault, 1);
+    }
+    goes_astray(world).await;
+    let placed = api.order(event, &format!("astray-{fault:?}")).await;
+    for _ in MOVES_ASTRAY {
+        sprung += 1;
+        let_it_happen(world, proxy, fault, sprung).await;
+    }
+    api.confirmed(&placed).await;
+    paid_at_the_second(world, &placed).await;
+}
+
+/// COMMIT is done, and the worker is killed before it hears of that.
+async fn dies_with_its_commit(world: &World, api: &Api, event: &str, spot: &'static str) {
+    let proxy = Proxy::before(&world.database_url()).unwrap();
+    let mut victim = world.worker("victim", &[LONG_LEASE, ("DATABASE_URL", &proxy.url())]).await;
+    proxy.trap(Spot::CommitOf(spot), Fault::HoldAnswer, 1);
+    goes_astray(world).await;
+    let placed = api.order(event, &format!("dies-{spot}")).await;
+    until("its COMMIT is done", async || (proxy.sprung() == 1).then_some(())).await;
+    victim.kill();
+    let _successor = world.worker("successor", &[LONG_LEASE]).await;
+    api.confirmed(&placed).await;
+    paid_at_the_second(world, &placed).await;
 }
 
 /// A person's act is not repeated by us: the person is told that it is unknown, asks again, and is told what it was.

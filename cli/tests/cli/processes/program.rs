@@ -32,6 +32,13 @@ impl Program {
         until(&format!("{} says {text:?}", self.name), said).await
     }
 
+    /// What a worker is known by to the database.
+    pub(super) async fn worker_name(&self) -> String {
+        let line = self.says("\"worker.name\":\"").await;
+        let (_, rest) = line.split_once("\"worker.name\":\"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    }
+
     /// `SIGSTOP`: it sleeps, with everything it has open.
     pub(super) fn stop(&self) {
         self.signal("STOP");

@@ -81,6 +81,27 @@ impl Api {
         assert_eq!(order["status"], "confirmed", "{order:#}");
     }
 
+    /// The buyer cancels an order.
+    pub(super) async fn cancel(&self, placed: &Placed) {
+        let path = format!("/orders/{}/cancel", placed.order);
+        let (status, answer) = self.persist(Method::POST, &path, Some(json!({ "reason": "ill" }))).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    }
+
+    /// An order, once it is this.
+    pub(super) async fn order_is(&self, placed: &Placed, wanted: &str) -> Value {
+        until(&format!("{placed:?} is {wanted}"), async || {
+            Some(self.at_rest(placed).await).filter(|order| order["status"] == wanted)
+        })
+        .await
+    }
+
+    /// How many seats of an event are like this.
+    pub(super) async fn seats_that_are(&self, event: &str, status: &str) -> usize {
+        let (_, seats) = self.persist(Method::GET, &format!("/events/{event}/seats"), None).await;
+        seats["items"].as_array().unwrap().iter().filter(|seat| seat["status"] == status).count()
+    }
+
     /// Starts a saga, once per key.
     pub(super) async fn start(&self, definition: &str, key: &str, input: Value) -> String {
         let body = json!({ "definition": definition, "idempotencyKey": key, "input": input });
@@ -178,6 +199,11 @@ impl Books {
     /// What the gateways have of an order, after what they have given back.
     pub(super) fn kept(&self, order: &str) -> i64 {
         self.of(order).map(kept).sum()
+    }
+
+    /// The same of one gateway, the primary first.
+    pub(super) fn kept_by(&self, gateway: usize, order: &str) -> i64 {
+        self.0[gateway].iter().filter(|charge| order_of(charge) == order).map(kept).sum()
     }
 
     /// How many charges have taken money.

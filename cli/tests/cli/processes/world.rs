@@ -17,6 +17,8 @@ use std::{net::TcpListener, path::PathBuf, process::Command};
 
 /// How long claims last here, and therefore how long the sagas of a dead worker wait.
 pub(super) const LEASE: (&str, &str) = ("SHOWRUNNER_WORKER__LEASE_SECS", "2");
+/// Long enough that a worker that lives does not lose it on a busy machine: its orders would have another story.
+pub(super) const LONG_LEASE: (&str, &str) = ("SHOWRUNNER_WORKER__LEASE_SECS", "5");
 /// Nothing that waits for a lease of this length is seen to go on by any test.
 pub(super) const LEASE_FOR_EVER: (&str, &str) = ("SHOWRUNNER_WORKER__LEASE_SECS", "86400");
 
@@ -59,6 +61,11 @@ impl World {
         world.run(&["migrate"]);
         world.token = world.new_token("admin", "admin");
         world
+    }
+
+    /// Where the gateways send their events.
+    pub(super) fn webhook_address(&self) -> &str {
+        &self.api_address
     }
 
     pub(super) fn database_url(&self) -> String {

@@ -6,14 +6,12 @@ use super::super::{
     program::Program,
     shop::{Placed, notes_of},
     until,
-    world::World,
+    world::{LONG_LEASE, World},
 };
 use crate::cli::client::Api;
 use private_servers::Proxy;
 use serde_json::{Value, json};
 
-/// Long enough that a worker that lives does not lose it on a busy machine: its orders would have another story.
-const LEASE: (&str, &str) = ("SHOWRUNNER_WORKER__LEASE_SECS", "5");
 /// Longer than a test waits for anything: the worker gives up when its line is cut.
 const PATIENT_MS: &str = "180000";
 /// The worker gives up by itself. One that gives up too soon, on a slow machine, has another story with the same end.
@@ -216,7 +214,7 @@ impl Scene {
 
     async fn start(&self, name: &str, around: Surroundings, timeout_ms: &str) -> Actor {
         let variables = [
-            LEASE,
+            LONG_LEASE,
             ("DATABASE_URL", &around.database.url()),
             ("SHOWRUNNER_GATEWAYS__PRIMARY__BASE_URL", &around.primary.url),
             ("SHOWRUNNER_GATEWAYS__PRIMARY__TIMEOUT_MS", timeout_ms),
