@@ -45,6 +45,13 @@ pub(crate) fn table<'a>(items: impl IntoIterator<Item = &'a Value>, columns: &[(
     line(&table.to_string());
 }
 
+/// Says where a list goes on, if it does.
+pub(crate) fn more(answer: &Value) {
+    if let Some(next) = answer["next"].as_str() {
+        remark(&format!("there are more: --cursor {next}"));
+    }
+}
+
 /// Keeps a table as narrow as `COLUMNS` says, or else as the terminal is.
 pub(crate) fn fit(table: &mut Table) {
     table.set_content_arrangement(ContentArrangement::Dynamic);

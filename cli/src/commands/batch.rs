@@ -172,7 +172,7 @@ async fn list(asked: ListArguments) -> anyhow::Result<()> {
         return Ok(());
     }
     output::table(answer["items"].as_array().into_iter().flatten(), &COLUMNS);
-    more(&answer);
+    output::more(&answer);
     Ok(())
 }
 
@@ -205,7 +205,7 @@ async fn show(asked: ShowArguments) -> anyhow::Result<()> {
     }
     output::line("");
     output::table(batch["items"].as_array().into_iter().flatten(), &COLUMNS);
-    more(&batch);
+    output::more(&batch);
     Ok(())
 }
 
@@ -221,11 +221,5 @@ fn changed(remote: &Remote, answer: &Value) {
         output::json(answer);
     } else {
         output::line(&format!("{} is {}", output::text(answer.get("batchId")), output::text(answer.get("state"))));
-    }
-}
-
-fn more(answer: &Value) {
-    if let Some(next) = answer["next"].as_str() {
-        output::remark(&format!("there are more: --cursor {next}"));
     }
 }

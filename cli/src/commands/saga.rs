@@ -312,9 +312,7 @@ async fn list(asked: ListArguments) -> anyhow::Result<()> {
         return Ok(());
     }
     output::table(answer["items"].as_array().into_iter().flatten(), &COLUMNS);
-    if let Some(next) = answer["next"].as_str() {
-        output::remark(&format!("there are more: --cursor {next}"));
-    }
+    output::more(&answer);
     Ok(())
 }
 
