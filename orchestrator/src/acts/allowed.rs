@@ -90,6 +90,10 @@ pub(super) fn allowed<S: Store>(
         Act::Pause { .. } => Ok(()),
         Act::Probe if run.steps.values().any(|step| matches!(step.lane(lane_of(run)).phase, Phase::Doubt(_))) => Ok(()),
         Act::Probe => Err("nothing of it is in doubt".to_owned()),
+        // a step that is given may be the pivot, and behind that a cancellation that was accepted would be lost
+        _ if run.cancel.is_some() && !run.compensating => {
+            Err("it has been cancelled: what was done is taken back next".to_owned())
+        }
         Act::Skip { step, .. } => {
             let standing = standing(definition, run, step)?;
             if moves_money(definition, run, step, registry) {

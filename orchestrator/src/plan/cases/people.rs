@@ -85,6 +85,19 @@ fn a_step_that_a_person_has_done_is_not_tried_again() {
 }
 
 #[test]
+fn a_cancellation_that_was_accepted_is_not_lost_to_a_step_that_is_given() {
+    let mut stage = booking();
+    stage.calls("hold", &done());
+    stage.acts(ActKind::Cancel);
+    for act in ["skip", "complete", "edit-input"] {
+        assert!(!stage.allows(act), "{act} behind a cancellation");
+    }
+    stage.moves(Vec::new());
+    stage.due("hold", Lane::Compensation);
+    assert!(stage.allows("skip") && stage.allows("complete"));
+}
+
+#[test]
 fn what_may_have_been_done_is_not_skipped_and_not_done_with_other_input() {
     let mut stage = booking();
     stage.calls("hold", &done());
