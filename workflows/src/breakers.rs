@@ -15,7 +15,7 @@ mod state;
 mod surroundings;
 mod window;
 
-pub use calls::{End, Failing, Operation};
+pub use calls::{End, Failing, Operation, Repeatable};
 pub use settings::BreakerSettings;
 pub use surroundings::Surroundings;
 
@@ -160,13 +160,13 @@ impl GatewayBreakers {
         }))
     }
 
-    /// Whether a call may be made. `call` is the name by which it would be known again; calls that only ask have none.
+    /// Whether a call may be made. `call` is how it would be known again; calls that only ask are not.
     ///
     /// # Errors
     /// [`HeldBack`]: not now.
-    pub async fn admit(&self, operation: Operation, call: Option<&str>) -> Result<Pass, HeldBack> {
+    pub async fn admit(&self, operation: Operation, call: Option<&Repeatable>) -> Result<Pass, HeldBack> {
         let pass = |record: Record, is_forced: bool| {
-            let call = call.map(str::to_owned);
+            let call = call.map(|call| call.name.clone());
             Pass { operation, epoch: record.epoch, call, is_forced }
         };
         match self.force(operation) {
@@ -333,7 +333,7 @@ impl GatewayBreakers {
         rules::admit(record, self.now(), self.0.lease)
     }
 
-    fn is_in_budget(&self, call: &str) -> bool {
+    fn is_in_budget(&self, call: &Repeatable) -> bool {
         self.kept().budget.take(call, self.0.surroundings.now())
     }
 

@@ -4,7 +4,7 @@
 //! Every first call earns a fifth of a repeated one. Somebody who is alone must be able to try again as well, so a few
 //! are there from the beginning, and one more comes with every second.
 
-use super::state::Millis;
+use super::{calls::Repeatable, state::Millis};
 use std::collections::HashMap;
 
 /// What a repeated call costs; a first one earns a fifth of it.
@@ -36,9 +36,9 @@ impl Budget {
     }
 
     /// Takes what this call costs; false when there is not enough.
-    pub(super) fn take(&mut self, call: &str, now: Millis) -> bool {
+    pub(super) fn take(&mut self, call: &Repeatable, now: Millis) -> bool {
         self.trickle(now);
-        if self.unanswered.get(call).is_some_and(|until| now < *until) {
+        if call.is_repeated || self.unanswered.get(&call.name).is_some_and(|until| now < *until) {
             if self.saved < COST {
                 return false;
             }
@@ -50,7 +50,7 @@ impl Budget {
             self.unanswered.retain(|_, until| now < *until);
         }
         if self.unanswered.len() < CALLS_MAX {
-            self.unanswered.insert(call.to_owned(), now.saturating_add(REMEMBERED_MS));
+            self.unanswered.insert(call.name.clone(), now.saturating_add(REMEMBERED_MS));
         }
         true
     }
@@ -71,50 +71,61 @@ impl Budget {
 mod tests {
     use super::*;
 
+    fn call(name: impl Into<String>) -> Repeatable {
+        Repeatable { name: name.into(), is_repeated: false }
+    }
+
     #[test]
     fn every_first_call_earns_a_fifth_of_a_repeated_one() {
         let mut budget = Budget::new(0);
-        for call in 0..500 {
-            assert!(budget.take(&format!("charge:{call}"), 0));
+        for number in 0..500 {
+            assert!(budget.take(&call(format!("charge:{number}")), 0));
         }
-        let repeated = (0..500).filter(|call| budget.take(&format!("charge:{call}"), 0)).count();
+        let repeated = (0..500).filter(|number| budget.take(&call(format!("charge:{number}")), 0)).count();
         assert_eq!(repeated, 100, "as many as can be saved");
         let mut budget = Budget::new(0);
-        for call in 0..100 {
-            assert!(budget.take(&format!("charge:{call}"), 0));
+        for number in 0..100 {
+            assert!(budget.take(&call(format!("charge:{number}")), 0));
         }
-        let repeated = (0..100).filter(|call| budget.take(&format!("charge:{call}"), 0)).count();
+        let repeated = (0..100).filter(|number| budget.take(&call(format!("charge:{number}")), 0)).count();
         assert_eq!(repeated, 30, "the reserve, and a fifth");
     }
 
     #[test]
     fn somebody_who_is_alone_may_try_once_a_second() {
         let mut budget = Budget::new(0);
-        assert!(budget.take("charge:a", 0));
-        assert_eq!((0..50).filter(|_| budget.take("charge:a", 0)).count(), 10);
-        assert!(!budget.take("charge:a", 790));
-        assert!(budget.take("charge:a", 800), "what the first call earned, and the rest came by itself");
-        assert!(!budget.take("charge:a", 1_799));
-        assert!(budget.take("charge:a", 1_800));
+        assert!(budget.take(&call("charge:a"), 0));
+        assert_eq!((0..50).filter(|_| budget.take(&call("charge:a"), 0)).count(), 10);
+        assert!(!budget.take(&call("charge:a"), 790));
+        assert!(budget.take(&call("charge:a"), 800), "what the first call earned, and the rest came by itself");
+        assert!(!budget.take(&call("charge:a"), 1_799));
+        assert!(budget.take(&call("charge:a"), 1_800));
     }
 
     #[test]
     fn what_was_answered_is_not_repeated() {
         let mut budget = Budget::new(0);
         for _ in 0..100 {
-            assert!(budget.take("charge:a", 0));
+            assert!(budget.take(&call("charge:a"), 0));
             budget.forget("charge:a");
         }
     }
 
     #[test]
+    fn what_another_process_has_made_before_costs_the_same() {
+        let mut budget = Budget::new(0);
+        let again = |number| Repeatable { is_repeated: true, ..call(format!("charge:{number}")) };
+        assert_eq!((0..50).filter(|number| budget.take(&again(*number), 0)).count(), 10);
+    }
+
+    #[test]
     fn no_more_is_remembered_than_there_is_room_for() {
         let mut budget = Budget::new(0);
-        for call in 0..=CALLS_MAX {
-            assert!(budget.take(&format!("charge:{call}"), 0));
+        for number in 0..=CALLS_MAX {
+            assert!(budget.take(&call(format!("charge:{number}")), 0));
         }
         assert_eq!(budget.unanswered.len(), CALLS_MAX);
-        assert!(budget.take("charge:late", REMEMBERED_MS));
+        assert!(budget.take(&call("charge:late"), REMEMBERED_MS));
         assert_eq!(budget.unanswered.len(), 1);
     }
 }

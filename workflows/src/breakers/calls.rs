@@ -39,6 +39,15 @@ impl fmt::Display for Operation {
     }
 }
 
+/// A call that would be known if it were made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeatable {
+    /// What all calls have in common that are the same one.
+    pub name: String,
+    /// It is known to have been made before, by whichever process, and not to have been answered.
+    pub is_repeated: bool,
+}
+
 /// How a call ended, as far as it tells whether the gateway is well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {

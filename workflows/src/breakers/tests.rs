@@ -179,7 +179,10 @@ async fn a_call_that_was_not_made_says_nothing() {
 #[tokio::test]
 async fn repeated_calls_are_held_back_when_there_are_too_many() {
     let bench = Bench::new();
-    let call = |name: &'static str| bench.breakers.admit(Operation::Refund, Some(name));
+    let call = async |name: &str| {
+        let call = Repeatable { name: name.to_owned(), is_repeated: false };
+        bench.breakers.admit(Operation::Refund, Some(&call)).await
+    };
     for _ in 0..11 {
         // dropped: nobody hears of it
         drop(call("refund:a").await.unwrap());

@@ -6,7 +6,7 @@ use super::{
     Refusal, RefusalClass, VoidOutcome, WebhookError, WebhookEvent,
 };
 use crate::{
-    breakers::{End, Failing, GatewayBreakers, HeldBack, Operation, Pass, Why},
+    breakers::{End, Failing, GatewayBreakers, HeldBack, Operation, Pass, Repeatable, Why},
     ids::OrderId,
     money::Money,
 };
@@ -29,14 +29,14 @@ struct Guarded {
 }
 
 impl Guarded {
-    /// Makes the call if its breaker lets it through. `name` is what a repeated call has in common with the first.
+    /// Makes the call if its breaker lets it through. `known_as` is what a repeated call has in common with the first.
     async fn call<O: Guardable>(
         &self,
         operation: Operation,
-        name: Option<String>,
+        known_as: Option<Repeatable>,
         call: impl Future<Output = O> + Send,
     ) -> O {
-        match self.breakers.admit(operation, name.as_deref()).await {
+        match self.breakers.admit(operation, known_as.as_ref()).await {
             Ok(pass) => {
                 let mut under_way = UnderWay::new(&self.breakers, pass);
                 let outcome = call.await;
@@ -106,8 +106,8 @@ impl Gateway for Guarded {
         if !self.capabilities().prepares {
             return self.gateway.prepare(key, charge).await;
         }
-        let name = format!("prepare:{}", charge.order_id);
-        self.call(Operation::Charge, Some(name), self.gateway.prepare(key, charge)).await
+        let known_as = Repeatable { name: format!("prepare:{}", charge.order_id), is_repeated: charge.repeats };
+        self.call(Operation::Charge, Some(known_as), self.gateway.prepare(key, charge)).await
     }
 
     async fn charge(
@@ -117,8 +117,9 @@ impl Gateway for Guarded {
         reference: Option<&Reference>,
     ) -> ChargeOutcome {
         // another charge of the order, by another key, is a repeated call when this one was not answered
-        let name = format!("charge:{}", charge.order_id);
-        self.call(Operation::Charge, Some(name), self.gateway.charge(key, charge, reference)).await
+        let known_as = Repeatable { name: format!("charge:{}", charge.order_id), is_repeated: charge.repeats };
+        let call = self.gateway.charge(key, charge, reference);
+        self.call(Operation::Charge, Some(known_as), call).await
     }
 
     async fn probe(&self, charge: &ChargeRequest, reference: Option<&Reference>) -> ProbeOutcome {
@@ -130,11 +131,11 @@ impl Gateway for Guarded {
 
     async fn void(&self, key: &IdempotencyKey, charge: &ChargeRequest, reference: Option<&Reference>) -> VoidOutcome {
         let call = self.gateway.void(key, charge, reference);
-        self.call(Operation::Void, Some(format!("void:{key}")), call).await
+        self.call(Operation::Void, Some(first(format!("void:{key}"))), call).await
     }
 
     async fn refund(&self, key: &IdempotencyKey, refund: &RefundRequest) -> RefundOutcome {
-        self.call(Operation::Refund, Some(format!("refund:{key}")), self.gateway.refund(key, refund)).await
+        self.call(Operation::Refund, Some(first(format!("refund:{key}"))), self.gateway.refund(key, refund)).await
     }
 
     async fn probe_refund(&self, refund: &RefundRequest, reference: Option<&Reference>) -> RefundProbeOutcome {
@@ -152,6 +153,11 @@ impl Gateway for Guarded {
     ) -> Result<Vec<WebhookEvent>, WebhookError> {
         self.gateway.verify_webhook(headers, body, now)
     }
+}
+
+/// A call of this name, as far as nobody but the breakers knows better.
+fn first(name: String) -> Repeatable {
+    Repeatable { name, is_repeated: false }
 }
 
 /// An outcome that tells whether the gateway is well, and that can say that it was not asked.

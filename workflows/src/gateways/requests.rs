@@ -106,6 +106,8 @@ pub struct ChargeRequest {
     pub amount: Money,
     /// The gateway's token for the payment method; never a card number.
     pub payment_method: String,
+    /// This money was asked for here before, by whichever key, and that was not answered.
+    pub repeats: bool,
 }
 
 /// A refund of a captured charge, whole or in part.

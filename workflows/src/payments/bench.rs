@@ -6,7 +6,7 @@ use super::{
     notes::tests::{call_with, eur},
 };
 use crate::{
-    breakers::{BreakerSettings, End, Failing, GatewayBreakers, Operation, Surroundings},
+    breakers::{BreakerSettings, End, Failing, GatewayBreakers, Operation, Repeatable, Surroundings},
     gateways::{Capabilities, Doubt, DoubtReason, NotExecuted, NotExecutedReason, fake::Fake, guarded},
     ids::OrderId,
     orders::PaymentMethod,
@@ -121,7 +121,8 @@ impl Bench {
 
     /// As if as many calls had been repeated as may be.
     pub(super) async fn use_up_retries(&self, gateway: usize) {
-        while let Ok(pass) = self.breakers[gateway].admit(Operation::Charge, Some("another order's")).await {
+        let another = Repeatable { name: "another order's".to_owned(), is_repeated: true };
+        while let Ok(pass) = self.breakers[gateway].admit(Operation::Charge, Some(&another)).await {
             drop(pass);
         }
     }

@@ -83,6 +83,11 @@ impl Attempted {
         }
     }
 
+    /// Whether the gateway was asked for its money, and has not answered.
+    pub(super) fn was_in_vain(&self) -> bool {
+        self.doubted || matches!(self.known, Known::Voided | Known::LeftBehind)
+    }
+
     /// One more note of it.
     pub(super) fn hear(&mut self, note: &PaymentNote) {
         self.known = self.known.after(note);
@@ -183,6 +188,17 @@ mod tests {
         assert_eq!(calls(&[intended("a"), intended("a")]), 2);
         assert_eq!(calls(&[intended("a"), intended("a"), not_executed("a")]), 0);
         assert_eq!(calls(&[intended("a"), not_executed("a"), intended("a")]), 1);
+    }
+
+    #[test]
+    fn what_was_not_answered_was_in_vain() {
+        let was_in_vain = |notes: &[PaymentNote]| told(notes).pop().unwrap().was_in_vain();
+        let doubted = PaymentNote::Doubted { gateway: "a".to_owned(), key: key("a") };
+        assert!(was_in_vain(&[intended("a"), voided("a")]));
+        assert!(was_in_vain(&[intended("a"), prepared("a", "pi_1"), doubted]));
+        // who died, or was held back, has not been asked in vain
+        assert!(!was_in_vain(&[intended("a")]));
+        assert!(!was_in_vain(&[intended("a"), not_executed("a")]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod tests;
 
 use super::{
     AMOUNT_MISMATCH, ChargeInput, ChargeOutput, Gateways, HOLD_EXPIRED, PaymentNote, Told,
-    charges::{Attempted, Known},
+    charges::{Attempted, Known, charges},
     doubtful,
     news::told,
     payment_signal,
@@ -83,6 +83,7 @@ impl<'a> Charging<'a> {
             saga_id: call.saga_id,
             amount: attempt.amount,
             payment_method: input.payment_method.token_for(&attempt.gateway).unwrap_or_default().to_owned(),
+            repeats: charges(call).iter().any(|earlier| earlier.gateway == attempt.gateway && earlier.was_in_vain()),
         };
         let call_takes = gateway.timeout;
         let gateway = Arc::clone(&gateway.gateway);

@@ -62,6 +62,7 @@ impl Unwanted<'_> {
             saga_id: self.call.saga_id,
             amount: self.charge.amount,
             payment_method: String::new(),
+            repeats: false,
         };
         match gateway.void(&self.charge.key, &request, self.charge.reference.as_ref()).await {
             VoidOutcome::Voided { .. } => self.voided().await,

@@ -1,4 +1,5 @@
-//! Row 18: many wait for a gateway when it comes back. By what the gateway has seen.
+//! Row 18: many wait for a gateway when it comes back, and many want to ask one again that fails. By what the gateway
+//! has seen.
 
 use super::{
     calls::Seen,
@@ -10,7 +11,10 @@ use super::{
 };
 use crate::cli::client::Api;
 use serde_json::json;
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 /// How long a call may take; a call that tries is given up two seconds later.
 const TIMEOUT_MS: i64 = 6_000;
@@ -117,6 +121,10 @@ impl House {
 
 const TOO_MANY: u16 = 429;
 
+fn now_ms() -> i64 {
+    millis(SystemTime::now())
+}
+
 fn millis(time: SystemTime) -> i64 {
     i64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
@@ -199,4 +207,62 @@ async fn not_for_ever(house: &House) {
         house.api.cancel(placed).await;
         house.api.order_is(placed, "cancelled").await;
     }
+}
+
+/// What a process may repeat at a gateway from the beginning, and how much more with every second.
+const REPEATED_FROM_THE_BEGINNING: i64 = 10;
+const REPEATED_A_SECOND: i64 = 1;
+/// Of what was asked for the first time, a fifth may be repeated.
+const FIRST_CALLS_FOR_A_REPEATED_ONE: i64 = 5;
+
+/// Enough that they would exceed it by far.
+const INSISTENT: usize = 20;
+/// Who has had no answer so often is rejected.
+const ATTEMPTS: usize = 6;
+
+/// A gateway that fails is not asked by everybody again and again, also where no breaker opens.
+async fn is_asked_little_more(protocols: [Protocol; 2], fault: serde_json::Value) {
+    let house = House::open(protocols).await;
+    let began_at_ms = now_ms();
+    let no_breaker = ("SHOWRUNNER_GATEWAYS__PRIMARY__BREAKER__MINIMUM_CALLS", "1000000");
+    let workers = [
+        house.world.worker("first", &[LONG_LEASE, no_breaker]).await,
+        house.world.worker("second", &[LONG_LEASE, no_breaker]).await,
+    ];
+    house.world.fault(fault).await;
+    let mut placed = Vec::new();
+    for number in 0..INSISTENT {
+        placed.push(house.order(&format!("{number}")).await);
+    }
+    let held_back = "select count(distinct saga_id) from engine.journal where kind = 'parked'";
+    let (first, more, may) = until("they are held back", async || {
+        let calls = house.seen(&placed).await;
+        let secs = (calls.last()?.began_at_ms - began_at_ms) / 1_000 + 1;
+        let firsts: BTreeSet<_> = calls.iter().map(|call| (call.saga(), call.operation.as_str())).collect();
+        let (first, all) = (i64::try_from(firsts.len()).unwrap(), i64::try_from(calls.len()).unwrap());
+        let processes = i64::try_from(workers.len()).unwrap();
+        let may = first / FIRST_CALLS_FOR_A_REPEATED_ONE
+            + processes * (REPEATED_FROM_THE_BEGINNING + REPEATED_A_SECOND * secs);
+        let parked = house.world.number(held_back).await;
+        (parked > i64::try_from(INSISTENT / 2).unwrap() || all - first > may).then_some((first, all - first, may))
+    })
+    .await;
+    println!("measured: {first} calls, {more} more, of {may} that may be");
+    assert!(more <= may, "of {first} calls {more} were made again, and {may} may be");
+    house.world.no_more_faults().await;
+    let mut rejected = 0;
+    for placed in &placed {
+        rejected += usize::from(house.api.at_rest(placed).await["status"] == "rejected");
+    }
+    let repeated = house.seen(&placed).await.len() - INSISTENT;
+    assert!(rejected <= repeated / (ATTEMPTS - 1), "{rejected} were rejected after {repeated} more calls");
+    house.world.is_sound(&house.api).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_gateway_is_asked_little_more_than_once() {
+    tokio::join!(
+        is_asked_little_more([STRIPE, ADYEN], json!({ "fault": "reset" })),
+        is_asked_little_more([ADYEN, STRIPE], json!({ "fault": "reset", "operation": "charge" })),
+    );
 }

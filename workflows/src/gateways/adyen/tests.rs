@@ -66,6 +66,7 @@ fn charge_of(amount: Money) -> ChargeRequest {
         saga_id: SAGA.parse().unwrap(),
         amount,
         payment_method: "buyer-7:M5N7TQ4TG5PFWR50".into(),
+        repeats: false,
     }
 }
 

@@ -52,6 +52,7 @@ fn request(order: u128) -> ChargeRequest {
         saga_id: SagaId(Uuid::from_u128(order)),
         amount: Money::new(100, Currency::EUR),
         payment_method: "pm".to_owned(),
+        repeats: false,
     }
 }
 

@@ -56,6 +56,7 @@ fn charge_of(amount: Money) -> ChargeRequest {
         saga_id: SAGA.parse().unwrap(),
         amount,
         payment_method: "pm_card_visa".into(),
+        repeats: false,
     }
 }
 

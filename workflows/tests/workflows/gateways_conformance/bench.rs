@@ -183,6 +183,7 @@ pub(super) fn charge_by(method: &str) -> ChargeRequest {
         saga_id: orchestrator::ids::SagaId::fresh(),
         amount: eur(4500),
         payment_method: method.into(),
+        repeats: false,
     }
 }
 
