@@ -22,6 +22,7 @@ use workflows::{
         parked_reason,
     },
     gateways::Gateway,
+    payments::{OrderChange, OrderError},
 };
 
 /// All gateways.
@@ -126,6 +127,17 @@ impl From<OperationWanted> for Operation {
     }
 }
 
+/// In which order gateways are to be asked.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"names": ["backup", "primary"], "reason": "cheaper this month"}))]
+pub(crate) struct OrderBody {
+    /// All gateways, each once; the first is asked first.
+    names: Vec<String>,
+    /// Why, in the person's words.
+    reason: String,
+}
+
 /// All gateways, with what keeps calls away from them.
 #[utoipa::path(get, path = "/gateways", tag = "gateways", operation_id = "listGateways",
     responses((status = 200, body = GatewaysShown)))]
@@ -166,9 +178,29 @@ pub(crate) async fn set_breaker(
     show(&state, &caller).await
 }
 
+/// Changes the order in which gateways are asked. Every process keeps to it within about a second; a charge that has begun
+/// stays where it is.
+#[utoipa::path(put, path = "/gateways/order", tag = "gateways", operation_id = "setGatewayOrder",
+    request_body = OrderBody, responses((status = 200, body = GatewaysShown)))]
+pub(crate) async fn set_order(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Address(address): Address,
+    StrictJson(body): StrictJson<OrderBody>,
+) -> Result<Json<GatewaysShown>, Problem> {
+    let by = Author { name: &caller.0.name, address: Some(address) };
+    let wanted = OrderChange { names: &body.names, reason: text::reason(&body.reason)?, by };
+    state.gateways.change_order(state.engine.pool(), &wanted).await.map_err(|error| match error {
+        OrderError::NoOrder(mistake) => Problem::invalid_value("/names", mistake.to_string()),
+        OrderError::Database(error) => error.into(),
+    })?;
+    show(&state, &caller).await
+}
+
 async fn show(state: &ApiState, caller: &Caller) -> Result<Json<GatewaysShown>, Problem> {
     let pool = state.engine.pool();
     let forced = state.gateways.read_breaker_modes(pool).await?;
+    state.gateways.read_order(pool).await?;
     let gateways = || state.gateways.iter().map(|configured| configured.gateway.as_ref());
     let waits = gateways().flat_map(|gateway| Operation::ALL.map(|operation| parked_reason(gateway.name(), operation)));
     let parked = modes::parked(pool, &waits.collect::<Vec<_>>()).await?;

@@ -140,6 +140,7 @@ fn gateways() -> Vec<Route> {
     vec![
         route(VIEWER, routes!(gateways::list), &[]),
         route(OPERATOR, routes!(gateways::set_breaker), &[&kinds::NOT_FOUND]),
+        route(OPERATOR, routes!(gateways::set_order), &[]),
     ]
 }
 

@@ -63,6 +63,11 @@ impl Client {
         self.send(self.request(Method::POST, path)?.json(body)).await
     }
 
+    /// Puts something in the place of what is there.
+    pub(crate) async fn put(&self, path: &[&str], body: &Value) -> Result<Value, ClientError> {
+        self.send(self.request(Method::PUT, path)?.json(body)).await
+    }
+
     /// Puts a YAML document.
     pub(crate) async fn put_yaml(&self, path: &[&str], document: String) -> Result<Value, ClientError> {
         let request = self.request(Method::PUT, path)?.header(header::CONTENT_TYPE, "application/yaml");

@@ -128,3 +128,46 @@ async fn what_cannot_be_is_refused() {
     let answer = app.get("viewer", "/gateways").await;
     assert_eq!(charge(&answer)["mode"], "auto", "nothing was changed");
 }
+
+async fn in_order(app: &App) -> Vec<String> {
+    let answer = app.get("viewer", "/gateways").await.expect(200);
+    answer.body["items"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_person_changes_the_order_and_every_process_keeps_to_it() {
+    let app = App::new().await;
+    let other = app.another().await;
+    let keeping = tokio::spawn({
+        let (gateways, pool) = (other.gateways.clone(), other.engine.pool().clone());
+        async move { gateways.keep_breakers(&pool).await }
+    });
+    assert_eq!(in_order(&app).await, ["primary", "backup"]);
+    let wanted = json!({"names": ["backup", "primary"], "reason": "cheaper this month"});
+    app.put("viewer", "/gateways/order", &wanted).await.expect_problem(403, "wrong-role");
+    let changed = app.put("operator", "/gateways/order", &wanted).await.expect(200);
+    assert_eq!(changed.body["items"][0]["name"], "backup");
+    let first = |app: &App| app.gateways.iter().next().unwrap().gateway.name() == "backup";
+    assert!(first(&app));
+    until("it is kept to elsewhere", async || first(&other)).await;
+    assert_eq!(in_order(&app).await, ["backup", "primary"]);
+    let audit = app.get("admin", "/audit?act=gateway.order").await.expect(200);
+    assert_eq!(
+        (&audit.body["items"][0]["actor"], &audit.body["items"][0]["reason"]),
+        (&json!("operator"), &json!("cheaper this month"))
+    );
+    keeping.abort();
+}
+
+#[tokio::test]
+async fn an_order_that_is_none_is_refused() {
+    let app = App::new().await;
+    for names in [json!([]), json!(["primary"]), json!(["backup", "primary", "nobody"]), json!(["backup", "backup"])] {
+        let body = json!({"names": names, "reason": "x"});
+        let answer = app.put("operator", "/gateways/order", &body).await.expect_problem(400, "invalid-value");
+        assert_eq!(answer.body["pointer"], "/names", "{:?}", answer.body);
+    }
+    let body = json!({"names": ["backup", "primary"], "reason": " "});
+    app.put("operator", "/gateways/order", &body).await.expect_problem(400, "invalid-value");
+    assert_eq!(in_order(&app).await, ["primary", "backup"], "nothing was changed");
+}

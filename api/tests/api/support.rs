@@ -111,7 +111,7 @@ impl App {
         // The second test of the process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let pool = db::connect(database_url, 8).await.unwrap();
-        let gateways = Arc::new(Gateways::build(&[gateway()], &RedisLink::absent()).unwrap());
+        let gateways = Arc::new(Gateways::build(&["primary", "backup"].map(gateway), &RedisLink::absent()).unwrap());
         let (ticket_keys, booking) = (TicketKeys::development(), BookingSettings::default());
         let needs = Needs {
             gateways: Arc::clone(&gateways),
@@ -193,6 +193,10 @@ impl App {
         self.call(who, Method::POST, path, Some(body)).await
     }
 
+    pub(crate) async fn put(&self, who: &str, path: &str, body: &Value) -> Answer {
+        self.call(who, Method::PUT, path, Some(body)).await
+    }
+
     /// An event with one row of seats that cost 45.00 EUR each.
     pub(crate) async fn event(&self, seats: u32) -> String {
         let body = json!({
@@ -219,9 +223,9 @@ impl App {
     }
 }
 
-fn gateway() -> GatewaySettings {
+fn gateway(name: &str) -> GatewaySettings {
     GatewaySettings {
-        name: "primary".to_owned(),
+        name: name.to_owned(),
         protocol: "stripe".to_owned(),
         base_url: "http://127.0.0.1:9".to_owned(),
         api_key: SecretString::from("sk_test"),

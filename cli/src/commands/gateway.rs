@@ -19,6 +19,17 @@ pub(crate) enum GatewayCommand {
     Close(Forced),
     /// Leave the breakers to themselves
     Auto(Which),
+    /// Change the order in which gateways are asked
+    Order {
+        /// All gateways, the one first that is asked first
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 /// Breakers, with why.
@@ -69,6 +80,12 @@ pub(crate) async fn run(command: GatewayCommand) -> anyhow::Result<()> {
         GatewayCommand::Open(Forced { which, until }) => set(&which, "open", until).await,
         GatewayCommand::Close(Forced { which, until }) => set(&which, "closed", until).await,
         GatewayCommand::Auto(which) => set(&which, "auto", None).await,
+        GatewayCommand::Order { names, reason, remote } => {
+            let answer =
+                remote.client().put(&["gateways", "order"], &json!({ "names": names, "reason": reason })).await?;
+            show(&remote, &answer);
+            Ok(())
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod matrix;
 mod operators;
 mod outages;
 mod poison;
+mod preference;
 mod stops;
 mod tickets;
 mod versions;

@@ -1,5 +1,6 @@
-//! The gateways of this installation, in order of preference.
+//! The gateways of this installation, in order of preference: the configuration's, or the one that people want now.
 
+use super::preference::{self, NoOrder, OrderChange};
 use crate::{
     breakers::{
         GatewayBreakers, Operation,
@@ -13,7 +14,11 @@ use crate::{
 use orchestrator::action::{Answer, Halt};
 use secrecy::SecretString;
 use sqlx::PgPool;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 use tokio::time::{Interval, MissedTickBehavior};
 
 /// The gateways could not be set up.
@@ -43,7 +48,7 @@ pub struct ConfiguredGateway {
 /// How soon the other processes hear of what happens in one.
 const EXCHANGE_EVERY: Duration = Duration::from_millis(250);
 /// How soon a process hears of what people decide.
-const MODES_EVERY: Duration = Duration::from_secs(1);
+const DECISIONS_EVERY: Duration = Duration::from_secs(1);
 /// How long it takes from the order's turn until its gateway is asked.
 const UNTIL_ASKED: Duration = Duration::from_secs(1);
 
@@ -55,15 +60,28 @@ impl ConfiguredGateway {
     }
 }
 
-/// All gateways, primary first.
+/// The order of preference was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// It is none.
+    #[error(transparent)]
+    NoOrder(#[from] NoOrder),
+    /// The database's.
+    #[error("the order could not be written")]
+    Database(#[from] sqlx::Error),
+}
+
+/// All gateways. What clones of it hear of the order of preference, all of them know.
 #[derive(Clone, Default)]
 pub struct Gateways {
-    in_order: Vec<ConfiguredGateway>,
+    configured: Vec<ConfiguredGateway>,
+    /// Places in `configured`, the one first that is asked first.
+    order: Arc<RwLock<Vec<usize>>>,
 }
 
 impl fmt::Debug for Gateways {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.in_order.iter().map(|configured| configured.gateway.name())).finish()
+        f.debug_list().entries(self.names()).finish()
     }
 }
 
@@ -95,26 +113,32 @@ impl Gateways {
     ///
     /// # Errors
     /// [`GatewaysError::SameName`].
-    pub fn new(in_order: Vec<ConfiguredGateway>) -> Result<Self, GatewaysError> {
-        for (index, one) in in_order.iter().enumerate() {
-            if in_order[..index].iter().any(|other| other.gateway.name() == one.gateway.name()) {
+    pub fn new(configured: Vec<ConfiguredGateway>) -> Result<Self, GatewaysError> {
+        for (index, one) in configured.iter().enumerate() {
+            if configured[..index].iter().any(|other| other.gateway.name() == one.gateway.name()) {
                 return Err(GatewaysError::SameName(one.gateway.name().to_owned()));
             }
         }
-        Ok(Self { in_order })
+        let order = Arc::new(RwLock::new((0..configured.len()).collect()));
+        Ok(Self { configured, order })
+    }
+
+    /// As configured.
+    fn names(&self) -> Vec<&str> {
+        self.configured.iter().map(|configured| configured.gateway.name()).collect()
     }
 
     /// The gateway with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&ConfiguredGateway> {
-        self.in_order.iter().find(|configured| configured.gateway.name() == name)
+        self.configured.iter().find(|configured| configured.gateway.name() == name)
     }
 
     /// Those that take the payment method and the amount, in order of preference.
     pub(super) fn takers(&self, method: &PaymentMethod, amount: Money) -> Answer<Vec<&str>> {
         let mut takers = Vec::new();
         let mut refusal = Halt::permanent("no-gateway", "no gateway takes this payment method");
-        let gateways = self.in_order.iter().map(|configured| &configured.gateway);
+        let gateways = self.iter().map(|configured| &configured.gateway);
         for gateway in gateways.filter(|gateway| method.token_for(gateway.name()).is_some()) {
             match gateway.check_amount(amount) {
                 Ok(()) => takers.push(gateway.name()),
@@ -137,34 +161,39 @@ impl Gateways {
             let calls = if configured.gateway.capabilities().prepares { 2 } else { 1 };
             configured.timeout * calls
         };
-        self.in_order.iter().map(takes).max().unwrap_or_default() + UNTIL_ASKED
+        self.configured.iter().map(takes).max().unwrap_or_default() + UNTIL_ASKED
     }
 
-    /// Keeps what this process and the others know of breakers the same, and what people have decided about them, for as
+    /// Keeps what this process and the others know of breakers the same, and what people have decided about gateways, for as
     /// long as it is polled.
     pub async fn keep_breakers(&self, pool: &PgPool) {
-        futures::future::join(self.exchange_breakers(), self.follow_breaker_modes(pool)).await;
+        futures::future::join(self.exchange_breakers(), self.follow_decisions(pool)).await;
     }
 
     async fn exchange_breakers(&self) {
         let mut ticks = ticks(EXCHANGE_EVERY);
         loop {
             ticks.tick().await;
-            for breakers in self.in_order.iter().filter_map(|configured| configured.gateway.breakers()) {
+            for breakers in self.configured.iter().filter_map(|configured| configured.gateway.breakers()) {
                 breakers.exchange().await;
             }
         }
     }
 
-    async fn follow_breaker_modes(&self, pool: &PgPool) {
-        let mut ticks = ticks(MODES_EVERY);
+    async fn follow_decisions(&self, pool: &PgPool) {
+        let mut ticks = ticks(DECISIONS_EVERY);
         loop {
             ticks.tick().await;
-            // what was known ends by itself, and that the database is away is told elsewhere
-            if let Err(error) = self.read_breaker_modes(pool).await {
-                tracing::debug!(error = %error, "The modes of breakers could not be read: {error}");
+            // what was known goes on or ends by itself, and that the database is away is told elsewhere
+            if let Err(error) = self.read_decisions(pool).await {
+                tracing::debug!(error = %error, "What people have decided could not be read: {error}");
             }
         }
+    }
+
+    async fn read_decisions(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        self.read_breaker_modes(pool).await?;
+        self.read_order(pool).await
     }
 
     /// What people have decided about breakers, taken in by this process.
@@ -173,15 +202,41 @@ impl Gateways {
     /// The database's.
     pub async fn read_breaker_modes(&self, pool: &PgPool) -> Result<Vec<Forced>, sqlx::Error> {
         let forced = modes::forced(pool).await?;
-        for breakers in self.in_order.iter().filter_map(|configured| configured.gateway.breakers()) {
+        for breakers in self.configured.iter().filter_map(|configured| configured.gateway.breakers()) {
             breakers.take_in(&forced).await;
         }
         Ok(forced)
     }
 
-    /// All of them, in order.
+    /// Changes the order of preference for every process: it is kept to within about a second, by this one at once.
+    ///
+    /// # Errors
+    /// See [`OrderError`].
+    pub async fn change_order(&self, pool: &PgPool, wanted: &OrderChange<'_>) -> Result<(), OrderError> {
+        preference::check(wanted.names, &self.names())?;
+        preference::change(pool, wanted).await?;
+        self.take_in_order(wanted.names);
+        Ok(())
+    }
+
+    /// The order that people want, taken in by this process.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn read_order(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        self.take_in_order(&preference::wanted(pool).await?);
+        Ok(())
+    }
+
+    fn take_in_order(&self, wanted: &[String]) {
+        let order = preference::places(&self.names(), wanted);
+        *self.order.write().unwrap_or_else(PoisonError::into_inner) = order;
+    }
+
+    /// All of them, in order of preference.
     pub fn iter(&self) -> impl Iterator<Item = &ConfiguredGateway> {
-        self.in_order.iter()
+        let order = self.order.read().unwrap_or_else(PoisonError::into_inner).clone();
+        order.into_iter().map(|place| &self.configured[place])
     }
 }
 
