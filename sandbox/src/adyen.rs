@@ -12,6 +12,7 @@ pub(crate) mod signature;
 mod call;
 mod execute;
 mod notification;
+mod report;
 mod view;
 
 mod objects;
@@ -34,6 +35,7 @@ use crate::books::Books;
 use crate::edge;
 use crate::faults::Kind;
 use crate::gateway::{self, Dispute, Protocol, Refusal, Told};
+use crate::settlement::Mistakes;
 
 /// Adyen's Checkout API.
 pub(crate) struct Adyen;
@@ -87,6 +89,10 @@ impl Protocol for Adyen {
 
     fn books(store: &Store) -> Books {
         view::books(store)
+    }
+
+    fn settlement(store: &Store, mistakes: &Mistakes) -> String {
+        report::csv(store, mistakes)
     }
 }
 

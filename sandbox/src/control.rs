@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::faults::{Kind, Rule};
 use crate::gateway::{Dispute, Gateway, Protocol};
-use crate::settlement;
+use crate::settlement::Mistakes;
 use crate::wire::Wire;
 
 /// The control's routes, and those that only the gateway's protocol has.
@@ -52,9 +52,16 @@ async fn calls<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>) -> Response 
     Json(json!({"items": gateway.calls.list()})).into_response()
 }
 
-async fn settlement_file<P: Protocol>(State(gateway): State<Arc<Gateway<P>>>) -> Response {
+async fn settlement_file<P: Protocol>(
+    State(gateway): State<Arc<Gateway<P>>>,
+    mistakes: Result<Query<Mistakes>, QueryRejection>,
+) -> Response {
+    let mistakes = match mistakes {
+        Ok(Query(mistakes)) => mistakes,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, "invalid-mistakes", &error.body_text()),
+    };
     let content_type = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
-    (content_type, settlement::csv(&gateway.books().await)).into_response()
+    (content_type, gateway.settlement(&mistakes).await).into_response()
 }
 
 /// What a buyer's bank wants back, or how that ended.

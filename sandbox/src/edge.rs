@@ -21,6 +21,11 @@ pub(crate) fn rfc3339_seconds(at_ms: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(at_ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 
+/// `at_ms` as reports write it: in UTC, to the second, without saying so.
+pub(crate) fn utc_seconds(at_ms: i64) -> String {
+    DateTime::<Utc>::from_timestamp_millis(at_ms).unwrap_or_default().format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// `prefix` and as many random letters and digits as `length` says.
 pub(crate) fn random_id(prefix: &str, length: usize) -> String {
     let letters = rand::rng().sample_iter(Alphanumeric).take(length);

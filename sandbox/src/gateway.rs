@@ -20,6 +20,7 @@ use crate::edge;
 use crate::faults::{Fault, Faults, Hit, Kind, Stage};
 use crate::journal::{Durable, Journal, JournalError};
 use crate::settings::Settings;
+use crate::settlement::Mistakes;
 use crate::store::{KeyState, Objects, Store, StoredAnswer};
 use crate::webhooks::Courier;
 use crate::wire::Cut;
@@ -100,12 +101,21 @@ impl<P: Protocol> Gateway<P> {
 
     /// The books, as far as they are on disk.
     pub(crate) async fn books(&self) -> Books {
-        let (books, position) = {
+        self.read(P::books).await
+    }
+
+    /// The settlement file, as far as it is on disk.
+    pub(crate) async fn settlement(&self, mistakes: &Mistakes) -> String {
+        self.read(|objects| P::settlement(objects, mistakes)).await
+    }
+
+    async fn read<T>(&self, look: impl FnOnce(&P::Objects) -> T) -> T {
+        let (seen, position) = {
             let mut store = self.lock();
-            (P::books(&store.objects), store.commit())
+            (look(&store.objects), store.commit())
         };
         self.durable.until(position).await;
-        books
+        seen
     }
 
     /// Something that nobody asked for over the protocol, such as what a buyer does. Waits until it

@@ -11,6 +11,7 @@ pub(crate) mod signature;
 mod answer;
 mod call;
 mod execute;
+mod report;
 mod view;
 
 mod objects;
@@ -35,6 +36,7 @@ use crate::books::Books;
 use crate::edge;
 use crate::faults::Kind;
 use crate::gateway::{self, Dispute, Protocol, Refusal, Told};
+use crate::settlement::Mistakes;
 
 /// The version of Stripe's API that objects and events have the shape of.
 const API_VERSION: &str = "2025-03-31.basil";
@@ -98,5 +100,9 @@ impl Protocol for Stripe {
 
     fn books(store: &Store) -> Books {
         view::books(store)
+    }
+
+    fn settlement(store: &Store, mistakes: &Mistakes) -> String {
+        report::csv(store, mistakes)
     }
 }

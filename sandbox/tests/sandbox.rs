@@ -23,6 +23,8 @@ mod later;
 mod payments;
 #[path = "sandbox/refunds.rs"]
 mod refunds;
+#[path = "sandbox/settlement.rs"]
+mod settlement;
 #[path = "sandbox/strictness.rs"]
 mod strictness;
 #[path = "sandbox/webhooks.rs"]

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use crate::answer::Answer;
 use crate::books::Books;
 use crate::faults::{Fault, Hit, Kind};
+use crate::settlement::Mistakes;
 use crate::store::Objects;
 
 /// A protocol that a gateway speaks.
@@ -37,6 +38,8 @@ pub(crate) trait Protocol: Sized + Send + Sync + 'static {
     fn body(event: Self::Event, told: &Told<'_>) -> String;
     /// The books as they are now.
     fn books(objects: &Self::Objects) -> Books;
+    /// The report of what was settled, as CSV, with these mistakes in it.
+    fn settlement(objects: &Self::Objects, mistakes: &Mistakes) -> String;
 }
 
 /// How it stands with a payment that the buyer's bank wants back.

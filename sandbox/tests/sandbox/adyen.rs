@@ -10,6 +10,8 @@ mod idempotency;
 mod modifications;
 #[path = "adyen/payments.rs"]
 mod payments;
+#[path = "adyen/settlement.rs"]
+mod settlement;
 #[path = "adyen/shop.rs"]
 mod shop;
 #[path = "adyen/strictness.rs"]

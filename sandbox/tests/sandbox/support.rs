@@ -198,9 +198,9 @@ impl Gateway {
         tokio::time::timeout(Duration::from_secs(20), right).await.unwrap()
     }
 
-    /// The settlement file.
-    pub(crate) async fn settlement(&self) -> String {
-        let reply = self.get("/_sandbox/settlement.csv").await;
+    /// The settlement file, with the mistakes that `query` asks for.
+    pub(crate) async fn settlement(&self, query: &str) -> String {
+        let reply = self.get(&format!("/_sandbox/settlement.csv{query}")).await;
         assert_eq!(reply.header("content-type"), Some("text/csv; charset=utf-8"));
         reply.text
     }

@@ -25,9 +25,5 @@ async fn a_killed_gateway_knows_its_payments_and_decides_what_it_had_received() 
     let books = shop.books_when(|books| books["refunds"][0]["status"] == "succeeded").await;
     assert_has(&books["refunds"][0], json!({"reference": refund, "amount": 1000}));
     assert_has(&books["charges"][0], json!({"reference": paid, "captured": 4500, "refunded": 1000, "asked": 2}));
-    let settlement = shop.settlement().await;
-    let lines: Vec<_> = settlement.lines().collect();
-    assert!(lines[1].starts_with(&format!("capture,{paid},{paid},ord_1,4500,EUR,")), "{settlement}");
-    assert!(lines[2].starts_with(&format!("refund,{refund},{paid},ref_1,-1000,EUR,")), "{settlement}");
     drop(child);
 }
