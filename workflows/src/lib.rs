@@ -2,8 +2,8 @@
 //! It knows no HTTP server and no apalis.
 //!
 //! Read in this order: what is sold ([`events`], [`seats`], [`holds`]), what a buyer asks for ([`orders`]), how it is
-//! paid ([`payments`], [`gateways`], [`breakers`], [`refunds`], [`ledger`]), and what the buyer gets ([`tickets`]).
-//! What people do to many sagas at once is in [`batches`].
+//! paid ([`payments`], [`gateways`], [`breakers`], [`refunds`], [`ledger`], [`settlements`]), and what the buyer gets
+//! ([`tickets`]). What people do to many sagas at once is in [`batches`].
 
 pub mod events;
 
@@ -22,6 +22,8 @@ pub mod breakers;
 pub mod refunds;
 
 pub mod ledger;
+
+pub mod settlements;
 
 pub mod tickets;
 
