@@ -6,7 +6,7 @@ use crate::{
     problem::{Problem, kinds},
     query::{StrictPath, StrictQuery},
     replay,
-    sagas::list::Asked,
+    sagas::{acts, list::Asked},
     state::ApiState,
     strict_json::StrictJson,
     text,
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use workflows::{
+    approvals::Begun,
     batches::{
         self, Batch, BatchAct, BatchEvent, BatchItem, CONCURRENCY_MAX, ChangeError, Changed, Counts, ItemFilter,
         Limits, PlanBatch, PlanError, Planned, RATE_PER_SECOND_MAX, SAGAS_MAX, Selection,
@@ -211,7 +212,8 @@ impl BatchShown {
     }
 }
 
-/// Plans an act on many sagas, or begins what was planned: exactly that, once.
+/// Plans an act on many sagas, or begins what was planned: exactly that, once. Above the installation's limit the beginning
+/// is answered with an `approvalId`, and happens when a second person has consented.
 #[utoipa::path(post, path = "/batches", tag = "batches", operation_id = "planOrStartBatch", request_body = BatchBody,
     responses((status = 200, body = PlanShown, description = "The plan"), (status = 202, body = BatchStarted)))]
 pub(crate) async fn create(
@@ -226,9 +228,10 @@ pub(crate) async fn create(
             return Err(Problem::invalid_value("/planId", "is given alone: the plan has everything else"));
         }
         let by = Author { name: &caller.0.name, address: Some(address) };
-        return match batches::start(state.engine.pool(), plan, by).await.map_err(problem)? {
-            Changed::Now(now) => Ok(started(plan, now.as_str())),
-            Changed::Already(now) => Ok(replay::marked(started(plan, now.as_str()))),
+        return match state.asks.start(plan, by).await? {
+            Begun::Now(Changed::Now(now)) => Ok(started(plan, now.as_str())),
+            Begun::Now(Changed::Already(now)) => Ok(replay::marked(started(plan, now.as_str()))),
+            Begun::Asked(asked) => Ok(acts::asked_for(asked)),
         };
     }
     if !body.dry_run {
@@ -403,19 +406,21 @@ async fn change(
 ) -> Result<Response, Problem> {
     let reason = text::reason(&body.reason)?;
     let by = Author { name: &caller.name, address: Some(address) };
-    match batches::change(state.engine.pool(), batch, event, reason, by).await.map_err(problem)? {
+    match batches::change(state.engine.pool(), batch, event, reason, by).await? {
         Changed::Now(now) => Ok(started(batch, now.as_str())),
         Changed::Already(now) => Ok(replay::marked(started(batch, now.as_str()))),
     }
 }
 
-fn problem(error: ChangeError) -> Problem {
-    match error {
-        ChangeError::NotFound => Problem::not_found("batch"),
-        ChangeError::PlannedByAnother(_) | ChangeError::NotAllowed(_) => {
-            Problem::new(&kinds::NOT_ALLOWED, format!("{error}."))
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::NotFound => Self::not_found("batch"),
+            ChangeError::PlannedByAnother(_) | ChangeError::NotAllowed(_) => {
+                Self::new(&kinds::NOT_ALLOWED, format!("{error}."))
+            }
+            ChangeError::Database(error) => error.into(),
         }
-        ChangeError::Database(error) => error.into(),
     }
 }
 

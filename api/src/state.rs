@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use workflows::{
     access::AccessTokens,
+    approvals::Asks,
     holds::Holds,
     orders::{OrderWaits, Places},
     payments::{Gateways, Webhooks},
@@ -69,6 +70,8 @@ pub struct ApiParts {
     pub webhooks: Webhooks,
     /// Takes requests for refunds.
     pub refunds: Refunds,
+    /// Asks second persons.
+    pub asks: Asks,
     /// Whom payments talk to.
     pub gateways: Arc<Gateways>,
     /// What signs tickets.
@@ -94,6 +97,7 @@ pub struct ApiState {
     pub(crate) waits: OrderWaits,
     pub(crate) webhooks: Webhooks,
     pub(crate) refunds: Refunds,
+    pub(crate) asks: Asks,
     pub(crate) gateways: Arc<Gateways>,
     pub(crate) ticket_keys: TicketKeys,
     pub(crate) tokens: Arc<AccessTokens>,
@@ -119,6 +123,7 @@ impl ApiState {
             waits: parts.waits,
             webhooks: parts.webhooks,
             refunds: parts.refunds,
+            asks: parts.asks,
             gateways: parts.gateways,
             ticket_keys: parts.ticket_keys,
             tokens: Arc::new(parts.tokens),

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use tokio_util::task::AbortOnDropHandle;
 use workers::{Chore, Chores, WorkerSettings};
 use workflows::{
-    batches,
+    approvals, batches,
     breakers::BreakerSettings,
     delivery::Deliver,
     gateways::GatewaySettings,
@@ -169,6 +169,12 @@ impl Stack {
                 })
             }),
             engine(1, "carry-out-batches", |engine| Box::pin(async move { Ok(batches::carry_out(&engine).await?) })),
+            engine(60, "expire-approvals", |engine| {
+                Box::pin(async move {
+                    approvals::expire(&engine).await?;
+                    Ok(())
+                })
+            }),
             engine(3_600, "expire-plans", |engine| {
                 Box::pin(async move {
                     batches::expire_plans(engine.pool(), PLANS_KEPT).await?;

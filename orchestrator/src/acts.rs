@@ -171,6 +171,13 @@ pub enum ActError {
     Read(#[source] ReadError),
 }
 
+/// An act with what its saga runs. Made by [`Engine::prepare_act`].
+#[derive(Debug, Clone)]
+pub struct PreparedAct {
+    request: ActRequest,
+    known: Arc<Known>,
+}
+
 /// A signal with what its saga runs. Made by [`Engine::prepare_signal`].
 #[derive(Debug, Clone)]
 pub struct PreparedSignal {
@@ -274,30 +281,53 @@ impl<S: Store> Engine<S> {
     }
 
     async fn act_now(&self, request: &ActRequest) -> Result<ActAnswer, ActError> {
-        let known = match self.load(request.saga_id).await {
-            Ok((_, known)) => known,
-            Err(error) => return Err(error),
-        };
+        let prepared = self.prepare_act(request.clone()).await?;
+        let mut tx = self.store().begin().await?;
+        match self.act_in_tx(&mut *tx, &prepared).await {
+            Ok(answer) => {
+                self.store().commit(tx).await?;
+                self.hint();
+                Ok(answer)
+            }
+            Err(refusal @ (ActError::MovedOn { .. } | ActError::NotAllowed(_) | ActError::Invalid(_))) => {
+                let digest = digest(request);
+                let detail = json!({ "why": refusal.to_string(), "seq": request.seq });
+                tx.record_act(&request.row(&digest), "refused", &detail).await?;
+                self.store().commit(tx).await?;
+                Err(refusal)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An act with what its saga runs.
+    ///
+    /// # Errors
+    /// [`ActError::NotFound`]; what cannot be read.
+    pub async fn prepare_act(&self, request: ActRequest) -> Result<PreparedAct, ActError> {
+        let (_, known) = self.load(request.saga_id).await?;
+        Ok(PreparedAct { request, known })
+    }
+
+    /// As [`Engine::act`], in the caller's transaction, in which the saga does not move any more from here on. A caller
+    /// that has committed calls [`Engine::hint`].
+    ///
+    /// # Errors
+    /// See [`ActError`]. Of a refusal nothing is written.
+    pub async fn act_in_tx(&self, tx: &mut S::Tx, act: &PreparedAct) -> Result<ActAnswer, ActError> {
+        let PreparedAct { request, known } = act;
         let digest = digest(request);
         let row = request.row(&digest);
-        let mut tx = self.store().begin().await?;
         tx.lock_saga(request.saga_id).await?;
         if let Some(seq) = tx.act_done(&row).await? {
             return Ok(ActAnswer::Replayed { seq });
         }
-        let journal = store::journal(&mut *tx, request.saga_id).await?;
+        let journal = store::journal(tx, request.saga_id).await?;
         let run = Run::replay(request.saga_id, &journal).map_err(ReadError::from)?;
-        if let Err(refusal) = self.check(request, &run, &known) {
-            let why = refusal.to_string();
-            tx.record_act(&row, "refused", &json!({ "why": why, "seq": run.seq })).await?;
-            self.store().commit(tx).await?;
-            return Err(refusal);
-        }
+        self.check(request, &run, known)?;
         let entries = entries_of(request, &run);
-        let seq = self.append_act(&mut *tx, &known, run, entries).await?;
+        let seq = self.append_act(tx, known, run, entries).await?;
         tx.record_act(&row, "done", &json!({ "seq": seq })).await?;
-        self.store().commit(tx).await?;
-        self.hint();
         Ok(ActAnswer::Done { seq })
     }
 

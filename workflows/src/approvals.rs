@@ -4,10 +4,12 @@
 //! Who asks writes an approval in the transaction of the asking ([`request_in_tx`]). [`decide`] looks once more at what
 //! would be done, and whoever does it looks again ([`consent_in_tx`]).
 
+mod ask;
 mod decide;
 mod list;
 mod state;
 
+pub use ask::{AskError, Asked, Asks, Begun, expire};
 pub use decide::{DecideError, Decided, Decision, decide};
 pub use list::{Approval, ApprovalFilter, find, list};
 pub use state::{ApprovalEvent, ApprovalState, IllegalApprovalTransition, NotAnApprovalState};
@@ -23,18 +25,29 @@ use std::time::Duration;
 pub enum ApprovedAct {
     /// Money goes back to a buyer because somebody in finance wants that.
     Refund,
+    /// A saga is stopped for good, and nothing is taken back.
+    Kill,
+    /// One act is done to many sagas.
+    Batch,
 }
 
 impl ApprovedAct {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Refund];
+    pub const ALL: [Self; 3] = [Self::Refund, Self::Kill, Self::Batch];
 
     /// As it is stored and shown.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Refund => "refund",
+            Self::Kill => "kill",
+            Self::Batch => "batch",
         }
+    }
+
+    /// Whether a saga waits for the decision and does the rest. Other acts are done in the decision's own transaction.
+    pub(super) fn is_awaited(self) -> bool {
+        self == Self::Refund
     }
 
     /// Who may consent.
@@ -42,6 +55,16 @@ impl ApprovedAct {
     pub fn role(self) -> Role {
         match self {
             Self::Refund => Role::Finance,
+            Self::Kill | Self::Batch => Role::Operator,
+        }
+    }
+
+    /// The name of asking for it, in the record of acts.
+    fn requested(self) -> &'static str {
+        match self {
+            Self::Refund => "refund.request",
+            Self::Kill => "kill.request",
+            Self::Batch => "batch.request",
         }
     }
 
@@ -50,6 +73,10 @@ impl ApprovedAct {
         match (self, consents) {
             (Self::Refund, true) => "refund.approve",
             (Self::Refund, false) => "refund.reject",
+            (Self::Kill, true) => "kill.approve",
+            (Self::Kill, false) => "kill.reject",
+            (Self::Batch, true) => "batch.approve",
+            (Self::Batch, false) => "batch.reject",
         }
     }
 

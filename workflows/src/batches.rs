@@ -8,7 +8,8 @@ mod turn;
 mod view;
 
 pub use plan::{PlanBatch, PlanError, Planned, Selection, VerdictGroup, expire_plans, plan};
-pub use start::{ChangeError, Changed, change, start};
+pub(crate) use start::start_in_tx;
+pub use start::{ChangeError, Changed, ToStart, change, start, to_start};
 pub use state::{BatchEvent, BatchState, IllegalBatchTransition, NotABatchState};
 pub use turn::carry_out;
 pub use view::{Batch, BatchItem, Counts, ItemFilter, find, items, list};

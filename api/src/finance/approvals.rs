@@ -171,7 +171,7 @@ fn problem(error: DecideError) -> Problem {
         DecideError::FourEyes(_) => Problem::new(&kinds::FOUR_EYES, error.to_string()),
         DecideError::Void(why) => Problem::new(&kinds::APPROVAL_VOID, why),
         DecideError::AlreadyDecided { .. } => Problem::new(&kinds::ALREADY_DECIDED, error.to_string()),
-        DecideError::Signal(error) => acts::problem(error),
+        DecideError::Saga(error) => acts::problem(error),
         DecideError::Database(error) => error.into(),
     }
 }

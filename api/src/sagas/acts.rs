@@ -20,11 +20,16 @@ use axum::{
 use chrono::{DateTime, Utc};
 use orchestrator::{
     acts::{Act, ActAnswer, ActError, ActRequest},
+    catalog::Author,
     ids::SagaId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use workflows::{
+    approvals::{self, AskError},
+    ids::ApprovalId,
+};
 
 /// An act.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -140,6 +145,15 @@ pub(crate) struct ActDone {
     seq: i64,
 }
 
+/// An act that waits for a second person.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ActAsked {
+    /// What a second person decides about.
+    #[schema(value_type = String)]
+    approval_id: ApprovalId,
+}
+
 /// Who asks, from where, of which saga, and for what.
 type Asked<B> = (State<ApiState>, Caller, Address, StrictPath<SagaId>, StrictJson<B>);
 
@@ -159,12 +173,42 @@ pub(crate) async fn cancel(asked: Asked<ActBody>) -> Result<Response, Problem> {
     act(asked, Act::Cancel).await
 }
 
-/// Stops the saga where it is and takes nothing back.
+/// Stops the saga where it is and takes nothing back, once a second person has consented (`POST /approvals/{id}/approve`).
 #[utoipa::path(post, path = "/sagas/{id}/kill", tag = "sagas", operation_id = "killSaga",
     params(("id" = String, Path)), request_body = ActBody,
-    responses((status = 202, body = ActDone), (status = 200, body = Value, description = "What it would do")))]
+    responses((status = 202, body = ActAsked), (status = 200, body = Value, description = "What it would do")))]
 pub(crate) async fn kill(asked: Asked<ActBody>) -> Result<Response, Problem> {
-    act(asked, Act::Kill).await
+    if asked.4.0.dry_run {
+        return act(asked, Act::Kill).await;
+    }
+    let (State(state), Caller(caller), Address(address), StrictPath(saga_id), StrictJson(body)) = asked;
+    tracing::Span::current().record("saga.id", tracing::field::display(saga_id));
+    let (reason, by) = (text::reason(&body.reason)?.to_owned(), caller.name.clone());
+    let request = ActRequest { saga_id, act: Act::Kill, reason, seq: body.seq, by, address: None };
+    let by = Author { name: &caller.name, address: Some(address) };
+    Ok(asked_for(state.asks.kill(request, by).await?))
+}
+
+/// A second person is asked.
+pub(crate) fn asked_for(asked: approvals::Asked) -> Response {
+    let answer = |approval_id| (StatusCode::ACCEPTED, Json(ActAsked { approval_id })).into_response();
+    match asked {
+        approvals::Asked::New(approval) => answer(approval),
+        approvals::Asked::Replayed(approval) => replay::marked(answer(approval)),
+    }
+}
+
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::AskedAlready { approval_id, .. } => {
+                Self::new(&kinds::NOT_ALLOWED, format!("{error}.")).with("approvalId", approval_id.to_string())
+            }
+            AskError::Act(refused) => problem(refused),
+            AskError::Batch(refused) => refused.into(),
+            AskError::Database(error) => error.into(),
+        }
+    }
 }
 
 /// Sends the saga a signal.

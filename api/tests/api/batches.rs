@@ -1,6 +1,6 @@
 //! One act on many sagas, as operators ask for it.
 
-use crate::support::App;
+use crate::support::{App, BATCH_ALONE_MAX};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use workflows::batches::carry_out;
@@ -20,7 +20,7 @@ async fn a_batch_does_what_its_plan_has_said_once() {
     let app = App::new().await;
     let (first, second) = (started(&app, "1").await, started(&app, "2").await);
     let killed = started(&app, "3").await;
-    app.post("operator", &format!("/sagas/{killed}/kill"), &json!({"reason": "r", "seq": 1})).await.expect(202);
+    app.kill(&killed, 1).await;
     let planned = app.post("operator", "/batches", &plan(json!({"tag.colour": "red"}))).await.expect(200);
     let groups = planned.body["groups"].as_array().unwrap();
     assert_eq!((&groups[0]["count"], &groups[0]["wouldAct"]), (&json!(2), &json!(true)), "{groups:?}");
@@ -125,4 +125,33 @@ async fn what_cannot_be_planned_is_refused_by_name() {
     let nowhere = app.get("operator", "/batches/bat_00000000000000000000000000000000").await;
     assert_eq!(nowhere.expect_problem(404, "not-found").status, StatusCode::NOT_FOUND);
     app.post("client", "/batches", &good).await.expect_problem(403, "wrong-role");
+}
+
+#[tokio::test]
+async fn a_large_batch_begins_when_a_second_person_consents() {
+    let app = App::new().await;
+    let mut sagas = Vec::new();
+    for number in 0..=BATCH_ALONE_MAX {
+        sagas.push(started(&app, &format!("{number}")).await);
+    }
+    let planned = app.post("operator", "/batches", &plan(json!({ "sagaIds": sagas }))).await.expect(200);
+    let begin = json!({ "planId": planned.text("/planId") });
+    let asked = app.post("operator", "/batches", &begin).await.expect(202).text("/approvalId");
+    let again = app.post("operator", "/batches", &begin).await.expect(202);
+    assert_eq!(
+        (again.text("/approvalId"), &again.headers["idempotent-replayed"]),
+        (asked.clone(), &"true".parse().unwrap())
+    );
+    let path = format!("/batches/{}", planned.text("/planId"));
+    assert_eq!(app.get("operator", &path).await.expect(200).body["state"], "planned");
+    let consent = json!({"reason": "seen"});
+    app.post("operator", &format!("/approvals/{asked}/approve"), &consent).await.expect_problem(403, "four-eyes");
+    app.post("admin", &format!("/approvals/{asked}/approve"), &consent).await.expect(202);
+    let begun = app.get("operator", &path).await.expect(200).body;
+    assert_eq!((&begun["state"], &begun["by"]), (&json!("running"), &json!("operator")));
+    app.post("operator", "/batches", &begin).await.expect(202);
+
+    let small = app.post("operator", "/batches", &plan(json!({ "sagaIds": sagas[1..] }))).await.expect(200);
+    let begun = app.post("operator", "/batches", &json!({ "planId": small.text("/planId") })).await.expect(202);
+    assert_eq!(begun.body["state"], "running", "one person is enough");
 }

@@ -133,8 +133,7 @@ async fn an_act_is_done_once_on_what_was_seen() {
 async fn a_journal_is_followed_from_where_one_was() {
     let app = App::new().await;
     let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
-    let kill = json!({"reason": "r", "seq": 1});
-    app.post("operator", &format!("/sagas/{saga}/kill"), &kill).await.expect(202);
+    app.kill(&saga, 1).await;
     let events = async |last: &str| {
         let request = Request::get(format!("/sagas/{saga}/events"))
             .header(header::AUTHORIZATION, format!("Bearer {}", app.token("operator")))
@@ -192,8 +191,7 @@ async fn all_sagas_are_followed_from_now_or_from_where_one_was() {
     assert_eq!((&data["sagaId"], &data["kind"], &data["seq"]), (&json!(first), &json!("started"), &json!(1)));
     let second = app.post("client", "/sagas", &start("2")).await.expect(202).text("/sagaId");
     assert_eq!(live.next().await.1["sagaId"], second);
-    let kill = json!({"reason": "r", "seq": 1});
-    app.post("operator", &format!("/sagas/{first}/kill"), &kill).await.expect(202);
+    app.kill(&first, 1).await;
     let mut again = Events::open(&app, "/sagas/events", &id).await;
     for stream in [&mut live, &mut again] {
         let mut told = Vec::new();
@@ -218,8 +216,7 @@ async fn streams_are_bounded_and_a_finished_one_is_not_asked_for_again() {
     drop(open);
     app.get("viewer", "/sagas/events").await.expect(200);
     let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
-    let kill = json!({"reason": "r", "seq": 1});
-    app.post("operator", &format!("/sagas/{saga}/kill"), &kill).await.expect(202);
+    app.kill(&saga, 1).await;
     let request = Request::get(format!("/sagas/{saga}/events"))
         .header(header::AUTHORIZATION, format!("Bearer {}", app.token("viewer")))
         .header("last-event-id", "3");
@@ -232,17 +229,17 @@ async fn acts_and_refusals_are_recorded() {
     let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
     let act = json!({"reason": "too early", "seq": 1});
     app.post("operator", &format!("/sagas/{saga}/retry"), &act).await.expect(409);
-    app.post("admin", &format!("/sagas/{saga}/kill"), &act).await.expect(202);
+    app.post("admin", &format!("/sagas/{saga}/cancel"), &act).await.expect(202);
     let acts = app.get("operator", &format!("/audit?object={saga}")).await.expect(200).body;
     assert_eq!(acts["items"].as_array().unwrap().len(), 2);
-    assert_eq!((&acts["items"][0]["act"], &acts["items"][0]["outcome"]), (&json!("kill"), &json!("done")));
+    assert_eq!((&acts["items"][0]["act"], &acts["items"][0]["outcome"]), (&json!("cancel"), &json!("done")));
     assert_eq!((&acts["items"][1]["actor"], &acts["items"][1]["outcome"]), (&json!("operator"), &json!("refused")));
     assert_eq!(acts["items"][1]["reason"], "too early");
     let page = app.get("operator", &format!("/audit?object={saga}&limit=1")).await.expect(200);
     let rest = format!("/audit?object={saga}&limit=1&cursor={}", page.text("/next"));
     let rest = app.get("operator", &rest).await.expect(200).body;
     assert_eq!((&rest["items"][0], &rest["next"]), (&acts["items"][1], &Value::Null));
-    let seen = app.get("viewer", "/audit?actor=admin&act=kill").await.expect(200).body;
+    let seen = app.get("viewer", "/audit?actor=admin&act=cancel").await.expect(200).body;
     assert_eq!((&seen["items"][0]["reason"], &seen["items"][0]["redacted"]), (&Value::Null, &json!(true)));
 }
 
@@ -321,4 +318,62 @@ async fn a_saga_is_held_up_and_given_what_its_step_needs() {
     let wrong = with(json!({"step": step, "output": "a text", "evidence": "a letter"}), resumed);
     app.post("operator", &act("complete"), &wrong).await.expect_problem(400, "invalid-input");
     app.post("viewer", &act("pause"), &because(resumed)).await.expect_problem(403, "wrong-role");
+}
+
+#[tokio::test]
+async fn a_saga_is_killed_when_a_second_person_consents() {
+    let app = App::new().await;
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let (path, kill) = (format!("/sagas/{saga}/kill"), json!({"reason": "nobody wants it", "seq": 1}));
+    let asked = app.post("operator", &path, &kill).await.expect(202);
+    let approval = asked.text("/approvalId");
+    let again = app.post("operator", &path, &kill).await.expect(202);
+    assert_eq!(
+        (again.text("/approvalId"), &again.headers["idempotent-replayed"]),
+        (approval.clone(), &"true".parse().unwrap())
+    );
+    let other = app.post("admin", &path, &kill).await.expect_problem(409, "not-allowed");
+    assert_eq!(other.text("/approvalId"), approval);
+    assert_eq!(app.get("operator", &format!("/sagas/{saga}")).await.expect(200).body["seq"], 1, "nothing was done");
+    let (approve, consent) = (format!("/approvals/{approval}/approve"), json!({"reason": "seen"}));
+    app.post("operator", &approve, &consent).await.expect_problem(403, "four-eyes");
+    app.post("finance", &approve, &consent).await.expect_problem(403, "wrong-role");
+    app.post("admin", &approve, &consent).await.expect(202);
+    let killed = app.get("operator", &format!("/sagas/{saga}")).await.expect(200).body;
+    assert_eq!(killed["state"], "killed");
+    let acts = app.get("operator", &format!("/audit?object={saga}")).await.expect(200).body;
+    let told: Vec<_> = acts["items"].as_array().unwrap().iter().map(|act| (&act["act"], &act["actor"])).collect();
+    let (operator, admin) = (json!("operator"), json!("admin"));
+    let (approved, done, asked) = (json!("kill.approve"), json!("kill"), json!("kill.request"));
+    for expected in [(&approved, &admin), (&done, &operator), (&asked, &operator)] {
+        assert!(told.contains(&expected), "{told:?}");
+    }
+    let again = app.post("operator", &path, &kill).await.expect(202);
+    assert_eq!(again.text("/approvalId"), approval, "the first answer, also afterwards");
+}
+
+#[tokio::test]
+async fn a_saga_that_has_moved_is_not_killed() {
+    let app = App::new().await;
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let kill = async |seq: i64| {
+        app.post("operator", &format!("/sagas/{saga}/kill"), &json!({"reason": "r", "seq": seq})).await
+    };
+    kill(7).await.expect_problem(409, "moved-on");
+    let first = kill(1).await.expect(202).text("/approvalId");
+    let signal = json!({"name": "go", "payload": {}, "reason": "r", "seq": 1});
+    app.post("operator", &format!("/sagas/{saga}/signal"), &signal).await.expect(202);
+    let second = kill(2).await.expect(202).text("/approvalId");
+    assert_ne!(first, second, "what was seen has changed");
+    let decide = async |approval: &str, what: &str| {
+        app.post("admin", &format!("/approvals/{approval}/{what}"), &json!({"reason": "r"})).await
+    };
+    decide(&first, "approve").await.expect_problem(409, "approval-void");
+    let signal = json!({"name": "go", "payload": {"again": true}, "reason": "r", "seq": 2});
+    app.post("operator", &format!("/sagas/{saga}/signal"), &signal).await.expect(202);
+    decide(&second, "approve").await.expect_problem(409, "approval-void");
+    let third = kill(3).await.expect(202).text("/approvalId");
+    decide(&third, "reject").await.expect(202);
+    decide(&third, "approve").await.expect_problem(409, "already-decided");
+    assert_ne!(app.get("operator", &format!("/sagas/{saga}")).await.expect(200).body["state"], "killed");
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use workflows::{
     access::{AccessTokens, Role, create_token},
+    approvals::Asks,
     breakers::BreakerSettings,
     gateways::GatewaySettings,
     holds::Holds,
@@ -76,6 +77,9 @@ impl Answer {
     }
 }
 
+/// On so many sagas one person may act at once.
+pub(crate) const BATCH_ALONE_MAX: u32 = 4;
+
 /// The URL of a database with the schema, and of an empty Redis.
 async fn servers() -> (String, String) {
     let made = tokio::task::spawn_blocking(|| {
@@ -112,7 +116,8 @@ impl App {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let pool = db::connect(database_url, 8).await.unwrap();
         let gateways = Arc::new(Gateways::build(&["primary", "backup"].map(gateway), &RedisLink::absent()).unwrap());
-        let (ticket_keys, booking) = (TicketKeys::development(), BookingSettings::default());
+        let ticket_keys = TicketKeys::development();
+        let booking = BookingSettings { batch_approval_above: BATCH_ALONE_MAX, ..BookingSettings::default() };
         let needs = Needs {
             gateways: Arc::clone(&gateways),
             ticket_keys: ticket_keys.clone(),
@@ -135,6 +140,7 @@ impl App {
             waits: waits.clone(),
             webhooks: Webhooks::new(engine.clone(), Arc::clone(&gateways)),
             refunds: Refunds::new(engine.clone(), &booking),
+            asks: Asks::new(engine.clone(), &booking),
             gateways: Arc::clone(&gateways),
             ticket_keys,
             tokens: AccessTokens::new(pool),
@@ -195,6 +201,15 @@ impl App {
 
     pub(crate) async fn put(&self, who: &str, path: &str, body: &Value) -> Answer {
         self.call(who, Method::PUT, path, Some(body)).await
+    }
+
+    /// Has one person stop a saga, and another one consent.
+    pub(crate) async fn kill(&self, saga: &str, seq: i64) {
+        let kill = json!({"reason": "r", "seq": seq});
+        let approval =
+            self.post("operator", &format!("/sagas/{saga}/kill"), &kill).await.expect(202).text("/approvalId");
+        let consent = json!({"reason": "seen"});
+        self.post("admin", &format!("/approvals/{approval}/approve"), &consent).await.expect(202);
     }
 
     /// An event with one row of seats that cost 45.00 EUR each.

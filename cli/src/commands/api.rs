@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use workflows::{
     access::AccessTokens,
+    approvals::Asks,
     orders::{OrderWaits, Places},
     payments::Webhooks,
     refunds::Refunds,
@@ -52,6 +53,7 @@ pub(crate) fn state(
         waits: OrderWaits::new(pool.clone()),
         webhooks: Webhooks::new(stack.engine.clone(), Arc::clone(&stack.gateways)),
         refunds: Refunds::new(stack.engine.clone(), &stack.booking),
+        asks: Asks::new(stack.engine.clone(), &stack.booking),
         gateways: Arc::clone(&stack.gateways),
         ticket_keys: stack.ticket_keys.clone(),
         tokens: AccessTokens::new(pool),

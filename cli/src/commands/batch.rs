@@ -219,6 +219,8 @@ async fn change(asked: &ChangeArguments, name: &str) -> anyhow::Result<()> {
 fn changed(remote: &Remote, answer: &Value) {
     if remote.json {
         output::json(answer);
+    } else if let Some(approval) = answer.get("approvalId").and_then(Value::as_str) {
+        output::line(&format!("it begins once a second person approves: {approval}"));
     } else {
         output::line(&format!("{} is {}", output::text(answer.get("batchId")), output::text(answer.get("state"))));
     }

@@ -1,16 +1,24 @@
 //! A second person decides: once, knowing what it is about, and never about what they have asked for themselves.
 
-use super::{Approval, ApprovalEvent, ApprovalState, ApprovedAct, approval_signal, end, find, read_state};
-use crate::{access::Principal, access::Role, ids::ApprovalId, orders::impossible, refunds, spawned};
+use super::{Approval, ApprovalEvent, ApprovalState, ApprovedAct, approval_signal, ask::seq_of, end, find, read_state};
+use crate::{
+    access::{Principal, Role},
+    batches::{self, ChangeError, Changed},
+    ids::{ApprovalId, BatchId},
+    orders::impossible,
+    refunds, spawned,
+};
 use chrono::{DateTime, Utc};
 use orchestrator::{
     Engine,
-    acts::{ActError, DoneAct, PreparedSignal, Signalled, record_in_tx, record_refused_in_tx},
+    acts::{
+        Act, ActError, ActRequest, DoneAct, PreparedAct, PreparedSignal, Signalled, record_in_tx, record_refused_in_tx,
+    },
     catalog::Author,
 };
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Postgres, Transaction};
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr, str::FromStr};
 
 type Tx = Transaction<'static, Postgres>;
 
@@ -65,9 +73,9 @@ pub enum DecideError {
         /// What.
         state: ApprovalState,
     },
-    /// The saga that waits for it could not be told.
-    #[error("telling the saga that waits")]
-    Signal(#[from] ActError),
+    /// The saga that it is about could not be told.
+    #[error("telling the saga")]
+    Saga(#[from] ActError),
     /// The database.
     #[error("deciding")]
     Database(#[from] sqlx::Error),
@@ -92,25 +100,39 @@ async fn decide_now(engine: &Engine, principal: &Principal, decision: &Decision)
         return Err(DecideError::WrongRole(act.role()));
     }
     let deciding = Deciding { engine, by: &principal.name, decision, approval, act };
-    let signal = deciding.prepare().await?;
+    let follows = deciding.prepare().await?;
     let mut tx = engine.pool().begin().await?;
     // the saga that waits before the approval, as that saga takes them itself
-    let is_awaited = match &signal {
-        Some(signal) => match engine.signal_in_tx(&mut tx, signal).await? {
+    let is_awaited = match &follows {
+        Follows::Told(Some(signal)) => match engine.signal_in_tx(&mut tx, signal).await? {
             Signalled::Kept { run, .. } => !run.compensating && !run.state.is_finished(),
             Signalled::Finished(_) => false,
         },
-        None => false,
+        _ => false,
     };
     let standing = lock(&mut tx, decision.approval_id).await?;
     let Ok(state) = standing.state.on(decision.event()) else { return deciding.again(tx, standing).await };
     if deciding.by == deciding.approval.requested_by {
         return deciding.refuse(tx).await;
     }
-    match deciding.obstacle(&mut tx, &standing, is_awaited).await? {
-        Some((event, why)) => deciding.void(tx, event, why).await,
+    if standing.is_over {
+        let why = format!("nobody had decided by {}", standing.expires_at);
+        return deciding.void(tx, ApprovalEvent::Expired, why).await;
+    }
+    match deciding.obstacle(&mut tx, &follows, is_awaited).await? {
+        Some(why) => deciding.void(tx, ApprovalEvent::Changed, why).await,
         None => deciding.write(tx, state).await,
     }
+}
+
+/// What follows from a decision.
+enum Follows {
+    /// The saga that waits for it is told, if there is one.
+    Told(Option<PreparedSignal>),
+    /// A saga is stopped, if there is one.
+    Killed(Option<PreparedAct>),
+    /// A batch is begun.
+    Begun(BatchId),
 }
 
 /// A decision in the hand.
@@ -131,12 +153,23 @@ struct Standing {
 }
 
 impl Deciding<'_> {
+    async fn prepare(&self) -> Result<Follows, DecideError> {
+        Ok(match self.act {
+            ApprovedAct::Refund => Follows::Told(self.signal().await?),
+            ApprovedAct::Kill => Follows::Killed(self.kill().await?),
+            ApprovedAct::Batch => Follows::Begun(self.object()?),
+        })
+    }
+
+    /// What the approval is about.
+    fn object<T: FromStr<Err: fmt::Display>>(&self) -> Result<T, sqlx::Error> {
+        let (id, object) = (self.approval.approval_id, &self.approval.object);
+        object.parse().map_err(|error| impossible("booking.approvals", "object", id, error))
+    }
+
     /// The signal to whoever waits for this approval, if anybody can still be told.
-    async fn prepare(&self) -> Result<Option<PreparedSignal>, DecideError> {
-        let waits = match self.act {
-            ApprovedAct::Refund => refunds::saga_of(self.engine.pool(), &self.approval.object).await?,
-        };
-        let Some(saga) = waits else { return Ok(None) };
+    async fn signal(&self) -> Result<Option<PreparedSignal>, DecideError> {
+        let Some(saga) = refunds::saga_of(self.engine.pool(), &self.approval.object).await? else { return Ok(None) };
         let (id, by) = (self.approval.approval_id, self.by.to_owned());
         let payload = json!({ "approvalId": id, "consents": self.decision.consents });
         match self.engine.prepare_signal(saga, approval_signal(id), payload, by).await {
@@ -146,25 +179,46 @@ impl Deciding<'_> {
         }
     }
 
-    /// Why nobody can decide it any more.
-    async fn obstacle(
-        &self,
-        tx: &mut PgConnection,
-        standing: &Standing,
-        is_awaited: bool,
-    ) -> Result<Option<(ApprovalEvent, String)>, sqlx::Error> {
-        if standing.is_over {
-            let why = format!("nobody had decided by {}", standing.expires_at);
-            return Ok(Some((ApprovalEvent::Expired, why)));
+    /// The act in the name of the one who asked, on what that one saw.
+    async fn kill(&self) -> Result<Option<PreparedAct>, DecideError> {
+        let Approval { content, reason, requested_by, .. } = &self.approval;
+        let (saga_id, seq) = (self.object()?, seq_of(content).unwrap_or_default());
+        let (reason, by) = (reason.clone(), requested_by.clone());
+        let request = ActRequest { saga_id, act: Act::Kill, reason, seq, by, address: None };
+        match self.engine.prepare_act(request).await {
+            Ok(act) => Ok(Some(act)),
+            Err(ActError::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        if !is_awaited {
-            return Ok(Some((ApprovalEvent::Changed, "what was asked for is over".to_owned())));
+    }
+
+    /// Why it cannot be done any more. With consent to what no saga waits for, it is done here.
+    async fn obstacle(&self, tx: &mut Tx, follows: &Follows, is_awaited: bool) -> Result<Option<String>, DecideError> {
+        const OVER: &str = "what was asked for is over";
+        const CHANGED: &str = "what was asked for has changed since";
+        match follows {
+            Follows::Told(_) if !is_awaited => Ok(Some(OVER.to_owned())),
+            Follows::Told(_) => {
+                let present = refunds::content_in_tx(tx, &self.approval.object).await?;
+                Ok((present.as_ref() != Some(&self.approval.content)).then(|| CHANGED.to_owned()))
+            }
+            _ if !self.decision.consents => Ok(None),
+            Follows::Killed(None) => Ok(Some(OVER.to_owned())),
+            Follows::Killed(Some(kill)) => match self.engine.act_in_tx(tx, kill).await {
+                Ok(_) => Ok(None),
+                Err(refused @ (ActError::MovedOn { .. } | ActError::NotAllowed(_))) => Ok(Some(refused.to_string())),
+                Err(error) => Err(error.into()),
+            },
+            Follows::Begun(batch) => {
+                let by = Author { name: &self.approval.requested_by, address: None };
+                match batches::start_in_tx(tx, *batch, by, Some(&self.approval.content)).await {
+                    Ok(Changed::Now(_)) => Ok(None),
+                    Ok(Changed::Already(state)) => Ok(Some(format!("the batch is {state} already"))),
+                    Err(ChangeError::Database(error)) => Err(error.into()),
+                    Err(refused) => Ok(Some(refused.to_string())),
+                }
+            }
         }
-        let present = match self.act {
-            ApprovedAct::Refund => refunds::content_in_tx(tx, &self.approval.object).await?,
-        };
-        let is_same = present.as_ref() == Some(&self.approval.content);
-        Ok((!is_same).then(|| (ApprovalEvent::Changed, "what was asked for has changed since".to_owned())))
     }
 
     /// For the record.

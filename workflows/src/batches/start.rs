@@ -6,7 +6,7 @@ use orchestrator::{
     acts::{DoneAct, record_in_tx},
     catalog::Author,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 
 /// What became of a request.
@@ -35,22 +35,73 @@ pub enum ChangeError {
     Database(#[from] sqlx::Error),
 }
 
+/// A plan as it would be begun.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToStart {
+    /// How many sagas would be acted on.
+    pub sagas: i64,
+    /// Why, in the words of the one who has planned it.
+    pub reason: String,
+    /// All that matters of it.
+    pub content: Value,
+    /// Where it stands.
+    pub state: BatchState,
+}
+
+/// What a plan would do, for whoever has made it.
+///
+/// # Errors
+/// See [`ChangeError`].
+pub async fn to_start(pool: &PgPool, batch: BatchId, by: Author<'_>) -> Result<ToStart, ChangeError> {
+    let mut connection = pool.acquire().await?;
+    to_start_in_tx(&mut connection, batch, by).await
+}
+
+async fn to_start_in_tx(tx: &mut PgConnection, batch: BatchId, by: Author<'_>) -> Result<ToStart, ChangeError> {
+    let row = sqlx::query!(
+        r#"select act, filter, reason, state, planned_by, rate_per_second, concurrency, abort_at_failure_permille,
+               (select count(*) from booking.batch_items i
+                where i.batch_id = b.batch_id and i.state <> 'notAttempted') as "sagas!"
+           from booking.batches b where batch_id = $1 for update"#,
+        batch.0
+    )
+    .fetch_optional(tx)
+    .await?
+    .ok_or(ChangeError::NotFound)?;
+    if row.planned_by != by.name {
+        return Err(ChangeError::PlannedByAnother(row.planned_by));
+    }
+    let content = json!({
+        "act": row.act, "filter": row.filter, "sagas": row.sagas, "ratePerSecond": row.rate_per_second,
+        "concurrency": row.concurrency, "abortAtFailurePermille": row.abort_at_failure_permille,
+    });
+    Ok(ToStart { sagas: row.sagas, reason: row.reason, content, state: state_of(batch, &row.state)? })
+}
+
 /// Begins a plan, once: again is the same batch.
 ///
 /// # Errors
 /// See [`ChangeError`].
 pub async fn start(pool: &PgPool, batch: BatchId, by: Author<'_>) -> Result<Changed, ChangeError> {
     let mut tx = pool.begin().await?;
-    let row =
-        sqlx::query!("select state, planned_by, reason from booking.batches where batch_id = $1 for update", batch.0)
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or(ChangeError::NotFound)?;
-    if row.planned_by != by.name {
-        return Err(ChangeError::PlannedByAnother(row.planned_by));
-    }
-    let state = state_of(batch, &row.state)?;
+    let changed = start_in_tx(&mut tx, batch, by, None).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// The same in the caller's transaction; with `consented`, only if it is what somebody has consented to.
+pub(crate) async fn start_in_tx(
+    tx: &mut PgConnection,
+    batch: BatchId,
+    by: Author<'_>,
+    consented: Option<&Value>,
+) -> Result<Changed, ChangeError> {
+    let plan = to_start_in_tx(&mut *tx, batch, by).await?;
+    let state = plan.state;
     let Ok(running) = state.on(BatchEvent::Started) else { return Ok(Changed::Already(state)) };
+    if consented.is_some_and(|content| *content != plan.content) {
+        return Err(ChangeError::NotAllowed("the plan is not what was asked for".to_owned()));
+    }
     sqlx::query!(
         "update booking.batches
          set state = $2, started_by = $3, address = $4, started_at = now(), turned_at = now() where batch_id = $1",
@@ -61,8 +112,7 @@ pub async fn start(pool: &PgPool, batch: BatchId, by: Author<'_>) -> Result<Chan
     )
     .execute(&mut *tx)
     .await?;
-    record(&mut tx, batch, "batch.start", &row.reason, by, state).await?;
-    tx.commit().await?;
+    record(tx, batch, "batch.start", &plan.reason, by, state).await?;
     Ok(Changed::Now(running))
 }
 

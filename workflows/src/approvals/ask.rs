@@ -1,0 +1,202 @@
+//! Asking a second person for what is carried out as soon as there is consent: acts that no saga waits for.
+
+use super::{ApprovalEvent, ApprovalState, ApprovedAct, NewApproval, end, read_state, request_in_tx};
+use crate::{
+    batches::{self, BatchState, ChangeError, Changed},
+    ids::{ApprovalId, BatchId},
+    settings::BookingSettings,
+};
+use orchestrator::{
+    Engine,
+    acts::{Act, ActError, ActRequest, DoneAct, record_in_tx},
+    catalog::Author,
+};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use std::time::Duration;
+
+/// What became of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// A second person is asked.
+    New(ApprovalId),
+    /// The same person has asked for the same before.
+    Replayed(ApprovalId),
+}
+
+/// Why a second person is not asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Somebody has asked for it already, or for something else to be done with it.
+    #[error("{by} has asked for it already, and a second person has yet to decide about {approval_id}")]
+    AskedAlready {
+        /// Who.
+        by: String,
+        /// What waits.
+        approval_id: ApprovalId,
+    },
+    /// The saga's state forbids it.
+    #[error(transparent)]
+    Act(#[from] ActError),
+    /// The batch cannot be begun.
+    #[error(transparent)]
+    Batch(#[from] ChangeError),
+    /// The database's.
+    #[error("asking a second person")]
+    Database(#[from] sqlx::Error),
+}
+
+/// What became of a plan that somebody wants to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It is small enough for one person.
+    Now(Changed),
+    /// A second person has to consent.
+    Asked(Asked),
+}
+
+/// Asks second persons, as the installation decides.
+#[derive(Clone)]
+pub struct Asks {
+    engine: Engine,
+    /// One act on more sagas than that needs a second person.
+    batch_above: i64,
+    /// How long somebody can decide.
+    expires_in: Duration,
+}
+
+impl Asks {
+    /// As the installation decides.
+    #[must_use]
+    pub fn new(engine: Engine, settings: &BookingSettings) -> Self {
+        let expires_in = Duration::from_secs(settings.approval_expires_secs);
+        Self { engine, batch_above: settings.batch_approval_above.into(), expires_in }
+    }
+
+    /// Asks for a saga to be stopped for good, whatever the act in `request` is.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn kill(&self, request: ActRequest, by: Author<'_>) -> Result<Asked, AskError> {
+        let kill = ActRequest { act: Act::Kill, ..request };
+        let (object, content) = (kill.saga_id.to_string(), json!({ "seq": kill.seq }));
+        let new = self.new_approval(ApprovedAct::Kill, &object, &content, &kill.reason, by);
+        if let Some(before) = asked_before(&self.engine, &new).await? {
+            return Ok(Asked::Replayed(before));
+        }
+        self.engine.dry_run(&kill).await?;
+        ask(&self.engine, &new, by).await
+    }
+
+    /// Begins a plan, once: again is the same batch. Above the limit a second person is asked to consent.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn start(&self, batch: BatchId, by: Author<'_>) -> Result<Begun, AskError> {
+        let plan = batches::to_start(self.engine.pool(), batch, by).await?;
+        if plan.sagas <= self.batch_above {
+            return Ok(Begun::Now(batches::start(self.engine.pool(), batch, by).await?));
+        }
+        let object = batch.to_string();
+        let new = self.new_approval(ApprovedAct::Batch, &object, &plan.content, &plan.reason, by);
+        if let Some(before) = asked_before(&self.engine, &new).await? {
+            return Ok(Begun::Asked(Asked::Replayed(before)));
+        }
+        if plan.state != BatchState::Planned {
+            return Ok(Begun::Now(Changed::Already(plan.state)));
+        }
+        ask(&self.engine, &new, by).await.map(Begun::Asked)
+    }
+
+    fn new_approval<'a>(
+        &self,
+        act: ApprovedAct,
+        object: &'a str,
+        content: &'a Value,
+        reason: &'a str,
+        by: Author<'a>,
+    ) -> NewApproval<'a> {
+        let (approval_id, expires_in) = (ApprovalId::fresh(), self.expires_in);
+        NewApproval { approval_id, act, object, content, requested_by: by.name, reason, expires_in }
+    }
+}
+
+/// The same, asked for by the same person, where it was not in vain.
+async fn asked_before(engine: &Engine, new: &NewApproval<'_>) -> Result<Option<ApprovalId>, sqlx::Error> {
+    let known = sqlx::query_scalar!(
+        "select approval_id from booking.approvals
+         where act = $1 and object = $2 and content = $3 and requested_by = $4 and reason = $5
+             and (state = 'approved' or (state = 'requested' and expires_at > now()))
+         order by approval_id desc limit 1",
+        new.act.as_str(),
+        new.object,
+        new.content,
+        new.requested_by,
+        new.reason
+    )
+    .fetch_optional(engine.pool())
+    .await?;
+    Ok(known.map(ApprovalId))
+}
+
+async fn ask(engine: &Engine, new: &NewApproval<'_>, by: Author<'_>) -> Result<Asked, AskError> {
+    let mut tx = engine.pool().begin().await?;
+    // two that ask at the same time ask one after the other
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", new.object).execute(&mut *tx).await?;
+    if let Some((by, approval_id)) = in_the_way(&mut tx, new).await? {
+        return Err(AskError::AskedAlready { by, approval_id });
+    }
+    request_in_tx(&mut tx, new).await?;
+    let detail = json!({ "approvalId": new.approval_id, "content": new.content });
+    let (act, object, reason) = (new.act.requested(), new.object, new.reason);
+    record_in_tx(&mut tx, &DoneAct { by, act, object, reason, detail }).await?;
+    tx.commit().await?;
+    Ok(Asked::New(new.approval_id))
+}
+
+/// Who has asked for it, where somebody can still decide about that. What is over, or was asked for on what is not so any
+/// more, is ended.
+async fn in_the_way(tx: &mut PgConnection, new: &NewApproval<'_>) -> Result<Option<(String, ApprovalId)>, sqlx::Error> {
+    let open = sqlx::query!(
+        r#"select approval_id, requested_by, content, state, expires_at <= clock_timestamp() as "is_over!"
+           from booking.approvals where act = $1 and object = $2 and state = 'requested' for update"#,
+        new.act.as_str(),
+        new.object
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(open) = open else { return Ok(None) };
+    let approval_id = ApprovalId(open.approval_id);
+    let event = match (open.is_over, open.content == *new.content) {
+        (true, _) => ApprovalEvent::Expired,
+        (false, false) => ApprovalEvent::Changed,
+        (false, true) => return Ok(Some((open.requested_by, approval_id))),
+    };
+    if let Ok(state) = read_state(&open.state, approval_id)?.on(event) {
+        end(tx, approval_id, state).await?;
+    }
+    Ok(None)
+}
+
+/// Ends what nobody has decided in time and no saga waits for.
+///
+/// # Errors
+/// The database's.
+pub async fn expire(engine: &Engine) -> Result<u64, sqlx::Error> {
+    let acts: Vec<_> =
+        ApprovedAct::ALL.into_iter().filter(|act| !act.is_awaited()).map(|act| act.as_str().to_owned()).collect();
+    let expired = sqlx::query!(
+        "update booking.approvals set state = $2, ended_at = now()
+         where state = 'requested' and act = any($1) and expires_at <= now()",
+        &acts,
+        ApprovalState::Expired.as_str()
+    )
+    .execute(engine.pool())
+    .await?;
+    Ok(expired.rows_affected())
+}
+
+/// What is frozen of a kill.
+pub(super) fn seq_of(content: &Value) -> Option<i64> {
+    content["seq"].as_i64()
+}
