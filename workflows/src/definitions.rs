@@ -29,6 +29,7 @@ mod tests {
     use super::*;
     use crate::{
         payments::{CALL_TAKES_MAX, CALLS_MAX, Charge, Gateways, Settle, TakeBack},
+        refunds::SubmitRefund,
         registry::{Needs, registry},
         settings::BookingSettings,
         tickets::TicketKeys,
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_charges_and_ends_charges_has_time_for_all_its_calls() {
+    fn what_charges_and_pays_back_has_time_for_all_its_calls() {
         let registry = all_actions(false);
         let mut seen = Vec::new();
         for (file, yaml) in documents(false) {
@@ -96,13 +97,13 @@ mod tests {
                 let forward = (step.action, step.timeout);
                 let backward = step.compensation.map(|compensation| (compensation.action, compensation.timeout));
                 for (action, timeout) in [Some(forward), backward].into_iter().flatten() {
-                    if [Charge::NAME, TakeBack::NAME, Settle::NAME].contains(&action.as_str()) {
+                    if [Charge::NAME, TakeBack::NAME, SubmitRefund::NAME, Settle::NAME].contains(&action.as_str()) {
                         assert!(timeout > CALL_TAKES_MAX * CALLS_MAX, "{file}: {action} has {timeout:?}");
                         seen.push(action);
                     }
                 }
             }
         }
-        assert_eq!(seen, [Charge::NAME, TakeBack::NAME, Settle::NAME]);
+        assert_eq!(seen, [Charge::NAME, TakeBack::NAME, SubmitRefund::NAME, Settle::NAME]);
     }
 }

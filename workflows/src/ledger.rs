@@ -13,4 +13,4 @@ pub(crate) use charges::{CapturedCharge, captured_in_tx, left_behind_in_tx};
 pub(crate) use disputes::{Dispute, dispute_in_tx};
 pub use post::post_in_tx;
 pub use posting::{About, Entry, Posting, PostingKind, Unbalanced};
-pub use refunds::{RefundMove, refund_in_tx};
+pub use refunds::{RefundMove, Round, refund_in_tx};

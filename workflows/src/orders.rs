@@ -25,6 +25,8 @@ use orchestrator::ids::{SagaId, Uuid};
 pub const BOOK_TICKETS: &str = "book-tickets";
 /// The saga that gives an order's money back.
 pub const REFUND_ORDER: &str = "refund-order";
+/// Why an order was taken back that somebody wanted taken back.
+pub(crate) const CANCELLED: &str = "cancelled";
 /// Who starts the sagas that follow from orders, and whose their keys are.
 pub const KEY_OWNER: &str = "orders";
 

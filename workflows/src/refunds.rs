@@ -4,21 +4,34 @@
 
 mod approve;
 mod ask;
+pub(crate) mod books;
 mod list;
 mod news;
+mod notes;
+pub(crate) mod order;
 mod part;
+mod refunding;
+mod replay;
 mod request;
+#[cfg(test)]
+mod scripted;
 mod settle;
+mod standing;
 mod submit;
+#[cfg(test)]
+mod tests;
+mod tries;
 
 pub use approve::{ApproveInput, ApproveRefund, RefundApproved, RefundWithdrawn, WithdrawRefund};
 pub use ask::{AskError, AskRefund, Asked, RefundAsked, Refunds};
 pub use list::{REFUND_STATES, Refund, RefundFilter, RefundPosition, find, list};
 pub use news::{RefundEnd, RefundNews};
+pub use notes::RefundNote;
 pub use part::{NotRefundable, Wanted};
+pub use replay::{ReplayError, ReplayRefund, Replayed, replay};
 pub use request::{LeftBehindCharge, RefundRequested, RequestInput, RequestRefund, ReserveRefund};
 pub use settle::{SettleInput, SettleRefund, Settled};
-pub use submit::{ProbeRefund, RefundNote, SubmitInput, SubmitRefund, Submitted};
+pub use submit::{ProbeRefund, SubmitInput, SubmitRefund, Submitted};
 
 pub(crate) use approve::withdraw_in_tx;
 pub(crate) use ask::{reserve_cancelled_in_tx, start_of};

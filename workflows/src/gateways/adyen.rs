@@ -20,6 +20,7 @@ mod notifications;
 mod objects;
 mod reading;
 mod references;
+mod refund_failures;
 
 use super::outcomes::{ChargeOutcome, PrepareOutcome, ProbeOutcome, RefundOutcome, RefundProbeOutcome, VoidOutcome};
 use super::requests::{AmountError, ChargeRequest, IdempotencyKey, Reference, RefundRequest};

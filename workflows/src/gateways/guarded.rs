@@ -284,9 +284,11 @@ fn doubtful(doubt: &Doubt) -> End {
         DoubtReason::NoConnection => End::Failed(Failing::NoConnection),
         DoubtReason::RateLimited => End::Throttled(doubt.retry_after),
         // what it says about this one call is a problem of the call's
-        DoubtReason::InFlight | DoubtReason::KeyReused | DoubtReason::UnexpectedState | DoubtReason::NotAsked => {
-            End::Answered
-        }
+        DoubtReason::KeptError
+        | DoubtReason::InFlight
+        | DoubtReason::KeyReused
+        | DoubtReason::UnexpectedState
+        | DoubtReason::NotAsked => End::Answered,
         DoubtReason::BreakerOpen | DoubtReason::RetryBudget => End::NotMade,
     }
 }

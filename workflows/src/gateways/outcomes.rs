@@ -127,6 +127,9 @@ pub enum DoubtReason {
     ConnectionLost,
     /// 5xx. Some gateways replay a stored 500 for the same key for ever.
     ServerError,
+    /// The gateway says again what it has answered to this key before, which is 5xx: that call is over, no call with the
+    /// key does anything any more, and asking tells what it did.
+    KeptError,
     /// An answer that is cut, too long, not JSON, or not of the documented shape.
     Unreadable,
     /// The same key, or the same charge, is being worked on at this moment.
@@ -286,6 +289,8 @@ pub struct RefundFailure {
     pub code: String,
     /// The gateway's sentence.
     pub message: String,
+    /// Asking again cannot end otherwise, as the gateway's own table says: a person must find another way.
+    pub is_final: bool,
 }
 
 /// Of [`super::Gateway::refund`].

@@ -9,6 +9,7 @@ mod calls;
 mod declines;
 mod objects;
 mod reading;
+mod refund_failures;
 mod webhook_events;
 
 use super::answers::{parse, unreadable};

@@ -91,8 +91,13 @@ pub enum RefundState {
     Pending,
     /// The money is back.
     Succeeded,
-    /// The money is still with us, for this reason.
-    Failed(String),
+    /// The money is still with us, or again.
+    Failed {
+        /// Why, in the gateway's words.
+        reason: String,
+        /// See [`super::RefundFailure::is_final`].
+        is_final: bool,
+    },
 }
 
 /// Why nothing that a webhook says may be believed.

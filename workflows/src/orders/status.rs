@@ -40,6 +40,10 @@ pub enum OrderEvent {
     TakenBack,
     /// All its money went back after it was confirmed.
     RefundedInFull,
+    /// Some of its money went back after it was confirmed, and nothing more is on its way.
+    RefundedInPart,
+    /// Money that had gone back has come back to us.
+    RefundReversed,
     /// A saga of it stopped for a person.
     Stuck,
     /// A person has its own saga tried again.
@@ -50,7 +54,7 @@ pub enum OrderEvent {
 
 impl OrderEvent {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::BuyerNeeded,
         Self::PaymentResumed,
         Self::Completed,
@@ -58,6 +62,8 @@ impl OrderEvent {
         Self::Failed,
         Self::TakenBack,
         Self::RefundedInFull,
+        Self::RefundedInPart,
+        Self::RefundReversed,
         Self::Stuck,
         Self::Retried,
         Self::TakingBackRetried,
@@ -112,6 +118,13 @@ impl OrderStatus {
             (Self::Confirmed, E::RefundedInFull) => Ok(Self::Cancelled),
             (Self::Cancelling, E::RefundedInFull) => Ok(Self::Cancelled),
             (Self::Attention, E::RefundedInFull) => Ok(Self::Cancelled),
+            (Self::Cancelling, E::RefundedInPart) => Ok(Self::Confirmed),
+            (Self::Attention, E::RefundedInPart) => Ok(Self::Confirmed),
+            (Self::Confirmed, E::RefundReversed) => Ok(Self::Attention),
+            (Self::Cancelling, E::RefundReversed) => Ok(Self::Attention),
+            (Self::Cancelled, E::RefundReversed) => Ok(Self::Attention),
+            (Self::Rejected, E::RefundReversed) => Ok(Self::Attention),
+            (Self::Attention, E::RefundReversed) => Ok(Self::Attention),
             (Self::Pending, E::Stuck) => Ok(Self::Attention),
             (Self::ActionRequired, E::Stuck) => Ok(Self::Attention),
             (Self::Confirmed, E::Stuck) => Ok(Self::Attention),

@@ -1,13 +1,13 @@
 //! Payments and refunds, as the notes and answers of their steps tell them.
 
 use crate::{
-    gateways::{IdempotencyKey, Reference},
+    gateways::IdempotencyKey,
     ids::{OrderId, RefundId},
-    ledger::{self, CapturedCharge, RefundMove},
-    money::{Money, currency_from_code},
-    orders::{impossible, order_of},
+    ledger::{self, CapturedCharge},
+    money::Money,
+    orders::order_of,
     payments::{ChargeOutput, PaymentNote},
-    refunds::RefundNote,
+    refunds::{RefundNote, books},
 };
 use orchestrator::{
     Moved,
@@ -238,70 +238,46 @@ fn names<'a>(charges: impl Iterator<Item = &'a Charged>) -> (Vec<String>, Vec<St
 pub(super) async fn refunds(tx: &mut PgConnection, moved: &Moved) -> Result<(), sqlx::Error> {
     for entry in moved.entries.iter() {
         match note_of(entry).and_then(|note| RefundNote::deserialize(note).ok()) {
-            Some(RefundNote::Intended { refund_id, .. }) => submitted(tx, refund_id).await?,
+            Some(RefundNote::Intended { refund_id, generation, amount, .. }) => {
+                books::intended_in_tx(tx, refund_id, generation, amount).await?;
+            }
             Some(RefundNote::Pending { refund_id, reference }) => {
+                books::pending_in_tx(tx, refund_id, &reference).await?;
+            }
+            Some(RefundNote::Part { refund_id, generation, reference, amount }) => {
+                books::part_returned_in_tx(tx, refund_id, generation, &reference, amount).await?;
+            }
+            Some(RefundNote::Failed { refund_id, reference, .. }) => {
+                books::try_failed_in_tx(tx, refund_id, reference.as_ref()).await?;
+            }
+            None => {}
+        }
+        match entry {
+            Entry::InDoubt { step, .. } if submits(moved, step) => {
                 sqlx::query!(
-                    "update booking.refunds set state = 'pending', reference = $2, finished_at = null
-                     where refund_id = $1 and state <> 'succeeded'",
-                    refund_id.0,
-                    reference.as_str()
+                    "update booking.refunds set state = 'inDoubt'
+                     where saga_id = $1 and state in ('submitted', 'pending')",
+                    moved.saga_id.0
                 )
                 .execute(&mut *tx)
                 .await?;
             }
-            Some(RefundNote::Failed { refund_id, reference }) => failed(tx, refund_id, reference.as_ref()).await?,
-            None => {}
-        }
-        if let Entry::InDoubt { step, .. } = entry
-            && moved.action_of(step) == Some(crate::refunds::SubmitRefund::NAME)
-        {
-            sqlx::query!(
-                "update booking.refunds set state = 'inDoubt' where saga_id = $1 and state in ('submitted', 'pending')",
-                moved.saga_id.0
-            )
-            .execute(&mut *tx)
-            .await?;
+            Entry::Failed { step, retry_at: None, .. } if submits(moved, step) => {
+                if let Some(refund) = refund_of(&moved.run.input) {
+                    books::given_up_in_tx(tx, refund, &moved.run.step(step).forward.notes).await?;
+                }
+            }
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// It is about to be asked for: once more, where the gateway has said no.
-async fn submitted(tx: &mut PgConnection, refund: RefundId) -> Result<(), sqlx::Error> {
-    let row = sqlx::query!(
-        "with before as (
-             select refund_id, state from booking.refunds where refund_id = $1 and state <> 'succeeded' for update
-         )
-         update booking.refunds r set state = 'submitted', attempts = r.attempts + 1, finished_at = null
-         from before where r.refund_id = before.refund_id
-         returning before.state, r.attempts, r.amount_minor, r.currency",
-        refund.0
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(row) = row.filter(|row| row.state == "failed") else { return Ok(()) };
-    let amount = amount_of(refund, row.amount_minor, &row.currency)?;
-    ledger::refund_in_tx(tx, refund, RefundMove::Replayed, amount, row.attempts).await
+fn submits(moved: &Moved, step: &str) -> bool {
+    moved.action_of(step) == Some(crate::refunds::SubmitRefund::NAME)
 }
 
-/// The gateway has said no.
-async fn failed(tx: &mut PgConnection, refund: RefundId, reference: Option<&Reference>) -> Result<(), sqlx::Error> {
-    let row = sqlx::query!(
-        "update booking.refunds set state = 'failed', reference = coalesce($2, reference), finished_at = now()
-         where refund_id = $1 and state not in ('succeeded', 'failed')
-         returning attempts, amount_minor, currency",
-        refund.0,
-        reference.map(Reference::as_str)
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(row) = row else { return Ok(()) };
-    let amount = amount_of(refund, row.amount_minor, &row.currency)?;
-    ledger::refund_in_tx(tx, refund, RefundMove::Failed, amount, row.attempts).await
-}
-
-fn amount_of(refund: RefundId, amount_minor: i64, code: &str) -> Result<Money, sqlx::Error> {
-    let currency =
-        currency_from_code(code).map_err(|error| impossible("booking.refunds", "currency", refund, error))?;
-    Ok(Money::new(amount_minor, currency))
+/// The refund that a saga carries out, as its input says.
+fn refund_of(input: &Value) -> Option<RefundId> {
+    input.get("refundId")?.as_str()?.parse().ok()
 }

@@ -4,12 +4,14 @@ use crate::{
     approvals::is_without_consent,
     holds::release_order_in_tx,
     ids::OrderId,
-    orders::{BOOK_TICKETS, OrderEvent, OrderStatus, REFUND_ORDER, impossible, order_of},
+    orders::{BOOK_TICKETS, CANCELLED, OrderEvent, OrderStatus, REFUND_ORDER, impossible, order_of},
     payments::{Charge, PaymentNote},
+    refunds::order::REFUND_REVERSED,
 };
 use orchestrator::{
     Moved,
     action::{ExternalAction, Lane},
+    ids::Uuid,
     journal::{ActKind, Entry},
     run::Phase,
 };
@@ -54,6 +56,12 @@ pub(super) async fn apply(tx: &mut PgConnection, moves: &[Moved]) -> Result<(), 
     if !told.is_empty() {
         write(tx, told).await?;
     }
+    let compensated =
+        |moved: &&Moved| moved.run.definition == BOOK_TICKETS && moved.entries.contains(&Entry::Compensated);
+    let taken_back: Vec<_> = moves.iter().filter(compensated).map(|moved| moved.saga_id.0).collect();
+    if !taken_back.is_empty() {
+        keep_for_a_person(tx, &taken_back).await?;
+    }
     for moved in moves {
         let ended = moved.run.definition == BOOK_TICKETS && moved.entries.contains(&Entry::Compensated);
         if let Some(order) = order_of(&moved.run.input).filter(|_| ended && never_held(moved)) {
@@ -62,6 +70,23 @@ pub(super) async fn apply(tx: &mut PgConnection, moves: &[Moved]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// An order that was taken back while its refund came back to us has not ended.
+async fn keep_for_a_person(tx: &mut PgConnection, sagas: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update booking.orders o set status = $2, reason = $3, updated_at = now()
+         where o.saga_id = any($1) and o.status in ('rejected', 'cancelled')
+           and exists (
+               select from booking.refunds r join booking.payments p on p.payment_id = r.payment_id
+               where r.order_id = o.order_id and r.state = 'failed' and p.left_behind_at is null)",
+        sagas,
+        OrderStatus::Attention.as_str(),
+        REFUND_REVERSED
+    )
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
 fn never_held(moved: &Moved) -> bool {
@@ -100,7 +125,7 @@ fn of_booking(moved: &Moved) -> Vec<Change> {
             Entry::Stuck { failure, .. } => Some(Change::because(OrderEvent::Stuck, failure.code.clone())),
             Entry::Killed => Some(Change::because(OrderEvent::Stuck, "killed")),
             Entry::Completed => Some(Change::of(OrderEvent::Completed)),
-            Entry::Compensated if code() == "cancelled" => Some(Change::because(OrderEvent::TakenBack, "cancelled")),
+            Entry::Compensated if code() == CANCELLED => Some(Change::because(OrderEvent::TakenBack, CANCELLED)),
             Entry::Compensated => Some(Change::because(OrderEvent::Failed, code())),
             _ => None,
         });

@@ -5,7 +5,7 @@ use crate::{
     approvals::{self, Consent, approval_signal},
     holds::return_seats_in_tx,
     ids::{ApprovalId, OrderId, PaymentId, RefundId},
-    ledger::{self, RefundMove},
+    ledger::{self, RefundMove, Round},
     orders::{OrderEvent, OrderStatus, impossible},
     tickets,
 };
@@ -97,7 +97,7 @@ pub(crate) async fn withdraw_in_tx(tx: &mut PgConnection, saga: SagaId) -> Resul
     let Some(row) = withdrawn else { return Ok(()) };
     let refund = RefundId(row.refund_id);
     let amount = money_of(row.amount_minor, &row.currency, refund)?;
-    ledger::refund_in_tx(tx, refund, RefundMove::Withdrawn, amount, 0).await?;
+    ledger::refund_in_tx(tx, refund, &[(RefundMove::Withdrawn, amount)], Round::Once).await?;
     match row.approval_id {
         Some(approval) => approvals::close_in_tx(tx, ApprovalId(approval)).await,
         None => Ok(()),
@@ -202,7 +202,7 @@ fn content(order: OrderId, refund: RefundId, row: &Row) -> Value {
 }
 
 /// Whether refunds give back all the seats of an order, or have.
-async fn no_seat_is_left(tx: &mut PgConnection, order: OrderId) -> Result<bool, sqlx::Error> {
+pub(super) async fn no_seat_is_left(tx: &mut PgConnection, order: OrderId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select not exists (
                select from unnest(o.seat_ids) as seat (seat_id)

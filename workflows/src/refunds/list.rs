@@ -78,8 +78,7 @@ pub async fn list(pool: &PgPool, filter: &RefundFilter) -> Result<Vec<Refund>, s
     let text = filter.text.as_deref();
     let rows = sqlx::query_as!(
         Row,
-        r#"select r.refund_id, r.order_id, r.saga_id, p.gateway, r.reference, r.amount_minor,
-               case when r.state in ('succeeded', 'rejected') then 0 else r.amount_minor end as "outstanding_minor!",
+        r#"select r.refund_id, r.order_id, r.saga_id, p.gateway, r.reference, r.amount_minor, r.outstanding_minor,
                r.currency, r.seat_ids, r.state, r.attempts, r.reason, r.requested_at, r.requested_by, r.approval_id,
                r.finished_at
            from booking.refunds r join booking.payments p on p.payment_id = r.payment_id

@@ -29,6 +29,9 @@ pub struct RefundNews {
     /// Why it failed, in the gateway's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// It failed, and asking again cannot end otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_final: bool,
 }
 
 /// How far a refund has come at its gateway.
@@ -44,13 +47,13 @@ pub enum RefundEnd {
 }
 
 impl RefundEnd {
-    /// With the reason, where it failed.
+    /// As a gateway tells it.
     #[must_use]
-    pub fn of(state: &RefundState) -> (Self, Option<String>) {
+    pub fn of(state: &RefundState) -> Self {
         match state {
-            RefundState::Pending => (Self::Pending, None),
-            RefundState::Succeeded => (Self::Succeeded, None),
-            RefundState::Failed(reason) => (Self::Failed, Some(reason.clone())),
+            RefundState::Pending => Self::Pending,
+            RefundState::Succeeded => Self::Succeeded,
+            RefundState::Failed { .. } => Self::Failed,
         }
     }
 }
@@ -73,11 +76,12 @@ mod tests {
             amount: Money::new(4500, Currency::EUR),
             state: RefundEnd::Failed,
             reason: Some("closed".to_owned()),
+            is_final: true,
         };
         let written = json!({
             "eventId": "evt_1", "gateway": "backup", "refundId": "ref_00000000000000000000000000000001",
             "generation": 2, "reference": "psp-1", "amount": {"amount": 4500, "currency": "EUR"}, "state": "failed",
-            "reason": "closed",
+            "reason": "closed", "isFinal": true,
         });
         assert_eq!(serde_json::to_value(&news).unwrap(), written);
         assert_eq!(RefundNews::deserialize(&written).unwrap(), news);

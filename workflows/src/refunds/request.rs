@@ -7,7 +7,7 @@ use super::{
 use crate::{
     gateways::{IdempotencyKey, Reference},
     ids::{ApprovalId, OrderId, PaymentId, RefundId},
-    ledger::{self, RefundMove},
+    ledger::{self, RefundMove, Round},
     money::{Money, currency_from_code},
     orders::impossible,
 };
@@ -188,7 +188,7 @@ pub(super) async fn reserve_in_tx(
     )
     .execute(&mut *tx)
     .await?;
-    ledger::refund_in_tx(tx, new.refund_id, RefundMove::Requested, part.amount, 0).await
+    ledger::refund_in_tx(tx, new.refund_id, &[(RefundMove::Requested, part.amount)], Round::Once).await
 }
 
 async fn lock_order(tx: &mut PgConnection, order: OrderId) -> Answer<()> {
@@ -202,7 +202,7 @@ async fn lock_order(tx: &mut PgConnection, order: OrderId) -> Answer<()> {
 /// The refund, where it was requested before; by this saga, or else it is not ours.
 async fn find(tx: &mut PgConnection, refund: RefundId, saga: SagaId) -> Answer<Option<Answer<RefundRequested>>> {
     let row = sqlx::query!(
-        r#"select r.saga_id, r.amount_minor, r.currency, r.generation, r.state, p.gateway, p.reference as "reference!"
+        r#"select r.saga_id, r.outstanding_minor, r.currency, r.generation, r.state, p.gateway, p.reference as "reference!"
            from booking.refunds r join booking.payments p on p.payment_id = r.payment_id
            where r.refund_id = $1"#,
         refund.0
@@ -221,7 +221,7 @@ async fn find(tx: &mut PgConnection, refund: RefundId, saga: SagaId) -> Answer<O
         refund_id: refund,
         gateway: row.gateway,
         payment: reference_of(row.reference, refund)?,
-        amount: money_of(row.amount_minor, &row.currency, refund)?,
+        amount: money_of(row.outstanding_minor, &row.currency, refund)?,
         generation: row.generation,
     })))
 }

@@ -15,6 +15,8 @@ mod failover;
 mod failures;
 #[path = "sagas/faults.rs"]
 mod faults;
+#[path = "sagas/front.rs"]
+mod front;
 #[path = "sagas/gateways.rs"]
 mod gateways;
 #[path = "sagas/history.rs"]
@@ -33,6 +35,8 @@ mod orders;
 mod postbox;
 #[path = "sagas/refund_news.rs"]
 mod refund_news;
+#[path = "sagas/refund_tries.rs"]
+mod refund_tries;
 #[path = "sagas/refunds.rs"]
 mod refunds;
 #[path = "sagas/shop.rs"]

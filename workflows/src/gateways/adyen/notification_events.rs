@@ -2,7 +2,7 @@
 
 use super::notifications::Item;
 use super::objects::reference;
-use super::{amounts, reading, references};
+use super::{amounts, reading, references, refund_failures};
 use crate::gateways::answers::{sentence, unreadable};
 use crate::gateways::outcomes::{CAPTURE_FAILED, Captured, Decline, DeclineCategory, Doubt};
 use crate::gateways::requests::Reference;
@@ -50,9 +50,9 @@ fn kind(item: &Item, event: &str, success: &str) -> Result<WebhookKind, Doubt> {
             _ => WebhookKind::Other(event.to_owned()),
         },
         ("REFUND", true) => refund(item, RefundState::Succeeded)?,
-        ("REFUND", false) | ("REFUND_FAILED", _) => refund(item, RefundState::Failed(sentence(&item.reason.0)))?,
+        ("REFUND", false) | ("REFUND_FAILED", _) => refund(item, failed(&item.reason.0))?,
         // It had succeeded, and the money came back to us.
-        ("REFUNDED_REVERSED", _) => refund(item, RefundState::Failed("refund_reversed".into()))?,
+        ("REFUNDED_REVERSED", _) => refund(item, failed("refund_reversed"))?,
         (
             "NOTIFICATION_OF_CHARGEBACK"
             | "REQUEST_FOR_INFORMATION"
@@ -74,6 +74,10 @@ fn kind(item: &Item, event: &str, success: &str) -> Result<WebhookKind, Doubt> {
 
 fn captured(reference: Reference, amount: Money) -> WebhookKind {
     WebhookKind::PaymentCaptured(Captured { reference, amount })
+}
+
+fn failed(reason: &str) -> RefundState {
+    RefundState::Failed { reason: sentence(reason), is_final: refund_failures::is_final(reason) }
 }
 
 fn refund(item: &Item, state: RefundState) -> Result<WebhookKind, Doubt> {

@@ -4,6 +4,7 @@
 use super::objects::ErrorObject;
 use crate::gateways::answers::{self, read};
 use crate::gateways::http::send;
+use crate::gateways::outcomes::{Doubt, DoubtReason};
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -46,6 +47,14 @@ impl Calls {
     async fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, Failure> {
         // reqwest marks this header as sensitive, so that it is not printed with the request.
         let request = request.bearer_auth(self.api_key.expose_secret()).header("Stripe-Version", API_VERSION);
-        read(send(request).await?)
+        let answer = send(request).await?;
+        // what it answered first, again: whoever made that call is not at work any more
+        let is_kept = answer.headers.get("idempotent-replayed").is_some_and(|value| value == "true");
+        match read(answer) {
+            Err(Failure::Doubtful(doubt)) if is_kept && doubt.reason == DoubtReason::ServerError => {
+                Err(Failure::Doubtful(Doubt { reason: DoubtReason::KeptError, ..doubt }))
+            }
+            read => read,
+        }
     }
 }

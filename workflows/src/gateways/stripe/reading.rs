@@ -2,7 +2,7 @@
 
 use super::calls::Failure;
 use super::objects::{ErrorObject, PaymentIntent, RefundList, RefundObject};
-use super::{declines, unreadable};
+use super::{declines, refund_failures, unreadable};
 use crate::gateways::answers::parse;
 use crate::gateways::outcomes::{
     Captured, ChargeOutcome, Decline, Doubt, DoubtReason, PrepareOutcome, ProbeOutcome, RefundFailure, RefundOutcome,
@@ -190,6 +190,7 @@ pub(super) fn refund(object: &RefundObject) -> RefundProbeOutcome {
             reference: Some(refunded.reference),
             code: object.failure_reason.clone().unwrap_or_else(|| status.to_owned()),
             message: format!("the gateway's refund is {status}"),
+            is_final: refund_failures::is_final(object.failure_reason.as_deref().unwrap_or(status)),
         }),
         _ => RefundProbeOutcome::Unknown(unreadable("the gateway answered with a status that is not documented")),
     }
@@ -240,7 +241,8 @@ pub(super) fn failed_refund(failure: Failure) -> RefundOutcome {
                 return RefundOutcome::Refused(refusal(status, &error));
             }
             let code = error.word().to_owned();
-            RefundOutcome::Failed(RefundFailure { reference: None, code, message: error.sentence() })
+            let is_final = refund_failures::is_final(&code);
+            RefundOutcome::Failed(RefundFailure { reference: None, code, message: error.sentence(), is_final })
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What Stripe's events mean. <https://docs.stripe.com/api/events/types>
 
 use super::objects::{DisputeObject, PaymentIntent, RefundObject, money};
-use super::reading;
+use super::{reading, refund_failures};
 use crate::gateways::outcomes::Captured;
 use crate::gateways::requests::Reference;
 use crate::gateways::webhooks::{RefundState, WebhookError, WebhookEvent, WebhookKind};
@@ -78,16 +78,18 @@ fn refund<Id: FromStr>(object: &RefundObject) -> Result<(Option<Id>, WebhookKind
     let state = match object.status.as_str() {
         "succeeded" => RefundState::Succeeded,
         "failed" | "canceled" => {
-            RefundState::Failed(object.failure_reason.clone().unwrap_or_else(|| object.status.clone()))
+            let reason = object.failure_reason.clone().unwrap_or_else(|| object.status.clone());
+            RefundState::Failed { is_final: refund_failures::is_final(&reason), reason }
         }
         _ => RefundState::Pending,
     };
+    let refund_id = ours(&object.metadata, "refund_id");
     let kind = WebhookKind::Refund {
         reference: refunded.reference,
         payment: named(object.payment_intent.as_deref()),
-        refund_id: ours(&object.metadata, "refund_id"),
+        refund_id,
         // the first try does not say that it is the first
-        generation: ours(&object.metadata, "generation"),
+        generation: ours(&object.metadata, "generation").or(refund_id.map(|_| 1)),
         amount: refunded.amount,
         state,
     };

@@ -40,7 +40,7 @@ impl Webhooks {
             return Ok(None);
         }
         let outcome = match heard {
-            Heard::Told(_) => Outcome::Told,
+            Heard::Told => Outcome::Told,
             Heard::Over(_) if !is_over => return Ok(None),
             Heard::Over(state) => match too_late(&mut tx, &found, told, state, settling.as_ref()).await? {
                 Some(outcome) => outcome,

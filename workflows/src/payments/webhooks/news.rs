@@ -157,7 +157,7 @@ impl News {
             }
             About::Refund(refund) => json!({
                 "payment": refund.names.theirs, "refundId": refund.refund_id, "generation": refund.generation,
-                "amount": refund.amount, "state": RefundEnd::of(&refund.state).0,
+                "amount": refund.amount, "state": RefundEnd::of(&refund.state),
             }),
             About::Dispute(dispute) => json!({
                 "payment": dispute.names.theirs, "amount": dispute.amount, "status": dispute.status,

@@ -1,19 +1,19 @@
 //! Which refund news is about, and what it does to it.
 
 use super::{
-    News, NewsError, Webhooks,
+    News, NewsError, Tx, Webhooks,
     charges::Names,
     inbox::Outcome,
     signals::{Heard, tell},
 };
 use crate::{
     gateways::{Reference, RefundState},
-    ids::RefundId,
-    money::Money,
-    refunds::{RefundEnd, RefundNews, Submitted, refund_signal},
+    ids::{OrderId, RefundId},
+    money::{Money, currency_from_code},
+    orders::impossible,
+    refunds::{RefundEnd, RefundNews, books, order, refund_signal},
 };
-use orchestrator::{ids::SagaId, run::Run};
-use serde::Deserialize;
+use orchestrator::ids::SagaId;
 use sqlx::PgConnection;
 
 /// How a refund is found that has none of the names: only where it is the only one.
@@ -35,16 +35,24 @@ pub(super) struct RefundTold {
 /// A refund as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RefundRow {
-    pub(super) refund_id: RefundId,
-    pub(super) saga_id: SagaId,
-    pub(super) generation: i32,
-    pub(super) state: String,
+    refund_id: RefundId,
+    order_id: OrderId,
+    saga_id: SagaId,
+    generation: i32,
+    state: String,
+    /// What the generation that is under way asks for.
+    asked: Money,
+    /// It has brought back a part, so that it is not under way any more.
+    is_over: bool,
 }
 
 impl RefundTold {
     /// For the saga of the refund.
     fn news(&self, news: &News, refund: &RefundRow) -> RefundNews {
-        let (state, reason) = RefundEnd::of(&self.state);
+        let (reason, is_final) = match &self.state {
+            RefundState::Failed { reason, is_final } => (Some(reason.clone()), *is_final),
+            RefundState::Pending | RefundState::Succeeded => (None, false),
+        };
         RefundNews {
             event_id: news.id.clone(),
             gateway: news.gateway.clone(),
@@ -52,8 +60,9 @@ impl RefundTold {
             generation: self.generation.unwrap_or(refund.generation),
             reference: self.reference.clone(),
             amount: self.amount,
-            state,
+            state: RefundEnd::of(&self.state),
             reason,
+            is_final,
         }
     }
 }
@@ -69,31 +78,52 @@ impl Webhooks {
         let payload = told.news(news, &refund);
         let signal = self.prepare(news, refund.saga_id, refund_signal(refund.refund_id), &payload).await?;
         let mut tx = self.engine.pool().begin().await?;
-        let failed = payload.state == RefundEnd::Failed;
         let heard = tell(&self.engine, &mut tx, signal.as_ref()).await?;
         // from here on the saga does not move: was it seen as it is?
         if find(&mut tx, &news.gateway, told).await?.as_ref() != Some(&refund) {
             return Ok(None);
         }
-        let outcome = match heard {
-            Heard::Told(run) if failed && has_succeeded(&run, refund.refund_id) => {
-                Outcome::Unmatched("refund-failed-after-success")
-            }
-            Heard::Told(_) => Outcome::Told,
-            Heard::Over(_) if refund.state == "succeeded" && failed => {
-                Outcome::Unmatched("refund-failed-after-success")
-            }
-            Heard::Over(_) if refund.state == "succeeded" || payload.state != RefundEnd::Succeeded => Outcome::Known,
-            Heard::Over(_) => Outcome::Unmatched("refund-succeeded-after-the-end"),
+        let outcome = match (book(&mut tx, &refund, &payload, &heard).await?, heard) {
+            (true, _) => Outcome::Recorded,
+            (false, Heard::Told) => Outcome::Told,
+            (false, Heard::Over(_)) => over(&refund, payload.state),
         };
         self.keep(tx, news, outcome).await.map(Some)
     }
 }
 
-/// Whether the saga of this refund counts on its success: what fails after that is a matter of the books.
-fn has_succeeded(run: &Run, refund: RefundId) -> bool {
-    let is_done = |output| Submitted::deserialize(output).is_ok_and(|done| done.refund_id == refund);
-    run.outputs().into_values().any(is_done)
+/// Writes down what no saga would: what has come back to us although it had gone back, and how a refund has ended whose
+/// saga a person has killed. False when there is nothing of that.
+async fn book(tx: &mut Tx, refund: &RefundRow, news: &RefundNews, heard: &Heard) -> Result<bool, sqlx::Error> {
+    let (order_id, refund_id) = (refund.order_id, refund.refund_id);
+    let is_open = refund.generation == news.generation
+        && !refund.is_over
+        && matches!(&*refund.state, "submitted" | "pending" | "inDoubt");
+    match (news.state, heard) {
+        (RefundEnd::Failed, _)
+            if order::reversed_in_tx(tx, (order_id, refund_id), news.generation, news.amount).await? =>
+        {
+            Ok(true)
+        }
+        (RefundEnd::Failed, Heard::Over(_)) if is_open => books::failed_in_tx(tx, refund_id).await,
+        (RefundEnd::Succeeded, Heard::Over(_)) if is_open && refund.asked == news.amount => {
+            order::lock_in_tx(tx, order_id).await?;
+            books::returned_in_tx(tx, refund_id, &news.reference).await?;
+            order::refunded_in_tx(tx, order_id, refund_id).await?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Of a refund whose saga is over, and whose books it does not change.
+fn over(refund: &RefundRow, told: RefundEnd) -> Outcome {
+    match (told, refund.state.as_str()) {
+        (RefundEnd::Succeeded, "succeeded") | (RefundEnd::Pending, _) | (RefundEnd::Failed, "failed") => Outcome::Known,
+        (RefundEnd::Succeeded, _) => Outcome::Unmatched("refund-succeeded-after-the-end"),
+        (RefundEnd::Failed, "succeeded") => Outcome::Unmatched("refund-failed-after-success"),
+        (RefundEnd::Failed, _) => Outcome::Known,
+    }
 }
 
 /// Finds the refund at `gateway`: by our id, by the gateway's name for it, or as the only one of the charge that is on
@@ -107,7 +137,11 @@ async fn find(
     let rows = sqlx::query!(
         r#"-- by indexes alone
            select found.refund_id as "refund_id!", found.saga_id as "saga_id!", found.generation as "generation!",
-                  found.state as "state!", found.rank as "rank!"
+                  found.state as "state!", found.rank as "rank!", p.order_id,
+                  r.currency, coalesce(r.asked_minor, r.outstanding_minor) as "asked_minor!",
+                  exists (
+                      select from booking.refund_parts t where (t.refund_id, t.generation) = (r.refund_id, r.generation)
+                  ) as "is_over!"
            from (
                select refund_id, payment_id, saga_id, generation, state, 1 as rank
                from booking.refunds where refund_id = $2
@@ -121,6 +155,7 @@ async fn find(
                  and r.state in ('submitted', 'inDoubt')
            ) found
            join booking.payments p on p.payment_id = found.payment_id and p.gateway = $1
+           join booking.refunds r on r.refund_id = found.refund_id
            order by found.rank, found.refund_id limit 2"#,
         gateway,
         told.refund_id.map(|refund| refund.0),
@@ -132,10 +167,15 @@ async fn find(
     let Some(first) = rows.first().filter(|first| first.rank < SOLE_OF_CHARGE || rows.len() == 1) else {
         return Ok(None);
     };
+    let currency = currency_from_code(&first.currency)
+        .map_err(|error| impossible("booking.refunds", "currency", RefundId(first.refund_id), error))?;
     Ok(Some(RefundRow {
         refund_id: RefundId(first.refund_id),
+        order_id: OrderId(first.order_id),
         saga_id: SagaId(first.saga_id),
         generation: first.generation,
         state: first.state.clone(),
+        asked: Money::new(first.asked_minor, currency),
+        is_over: first.is_over,
     }))
 }

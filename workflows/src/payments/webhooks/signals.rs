@@ -6,7 +6,6 @@ use orchestrator::{
     Engine,
     acts::{ActError, PreparedSignal, Signalled},
     ids::SagaId,
-    run::Run,
     saga::State,
 };
 use serde::Serialize;
@@ -31,8 +30,8 @@ impl Webhooks {
 
 /// Whether a saga could be told.
 pub(super) enum Heard {
-    /// It has it. As it was before.
-    Told(Box<Run>),
+    /// It has it.
+    Told,
     /// It is over, with this end, where that is still known.
     Over(Option<State>),
 }
@@ -41,7 +40,7 @@ pub(super) async fn tell(engine: &Engine, tx: &mut Tx, signal: Option<&PreparedS
     let Some(signal) = signal else { return Ok(Heard::Over(None)) };
     Ok(match engine.signal_in_tx(tx, signal).await? {
         // one that has ended has heard it before
-        Signalled::Kept { run, .. } if !run.state.is_finished() => Heard::Told(Box::new(run)),
+        Signalled::Kept { run, .. } if !run.state.is_finished() => Heard::Told,
         Signalled::Kept { run, .. } | Signalled::Finished(run) => Heard::Over(Some(run.state)),
     })
 }

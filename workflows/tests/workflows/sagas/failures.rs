@@ -2,22 +2,15 @@
 
 use super::{
     faults::{Fault, Place},
+    front::Front,
     gateways::GATEWAY_TIMEOUT_MS,
     shop::{Death, PRICE, Shop, VISA, anybody},
 };
-use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use orchestrator::action::Lane;
-use reqwest::header::HeaderMap;
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use workflows::{
-    gateways::{
-        AmountError, Capabilities, Captured, ChargeOutcome, ChargeRequest, Gateway, IdempotencyKey, PrepareOutcome,
-        ProbeOutcome, Reference, RefundOutcome, RefundProbeOutcome, RefundRequest, VoidOutcome, WebhookError,
-        WebhookEvent,
-    },
-    ids::OrderId,
+    gateways::{Captured, IdempotencyKey},
     money::Money,
     orders::{CancelOrder, Cancelled, OrderStatus, Placed, cancel},
     payments::payment_signal,
@@ -268,74 +261,14 @@ async fn a_buyer_who_must_act_and_does_not_is_not_charged() {
     shop.assert_well().await;
 }
 
-/// A gateway that takes another amount than it was asked for.
-struct Greedy(Arc<dyn Gateway>);
-
-impl Greedy {
-    fn more(captured: Captured) -> Captured {
-        Captured { amount: Money::new(captured.amount.amount_minor + 1, captured.amount.currency), ..captured }
-    }
-}
-
-#[async_trait]
-impl Gateway for Greedy {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-    fn protocol(&self) -> &'static str {
-        self.0.protocol()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-    fn check_amount(&self, amount: Money) -> Result<(), AmountError> {
-        self.0.check_amount(amount)
-    }
-    fn own_reference(&self, order: OrderId, key: &IdempotencyKey) -> Option<Reference> {
-        self.0.own_reference(order, key)
-    }
-    async fn prepare(&self, key: &IdempotencyKey, charge: &ChargeRequest) -> PrepareOutcome {
-        self.0.prepare(key, charge).await
-    }
-    async fn charge(
-        &self,
-        key: &IdempotencyKey,
-        charge: &ChargeRequest,
-        reference: Option<&Reference>,
-    ) -> ChargeOutcome {
-        match self.0.charge(key, charge, reference).await {
-            ChargeOutcome::Captured(captured) => ChargeOutcome::Captured(Self::more(captured)),
-            other => other,
-        }
-    }
-    async fn probe(&self, charge: &ChargeRequest, reference: Option<&Reference>) -> ProbeOutcome {
-        match self.0.probe(charge, reference).await {
-            ProbeOutcome::Captured(captured) => ProbeOutcome::Captured(Self::more(captured)),
-            other => other,
-        }
-    }
-    async fn void(&self, key: &IdempotencyKey, charge: &ChargeRequest, reference: Option<&Reference>) -> VoidOutcome {
-        self.0.void(key, charge, reference).await
-    }
-    async fn refund(&self, key: &IdempotencyKey, refund: &RefundRequest) -> RefundOutcome {
-        self.0.refund(key, refund).await
-    }
-    async fn probe_refund(&self, refund: &RefundRequest, reference: Option<&Reference>) -> RefundProbeOutcome {
-        self.0.probe_refund(refund, reference).await
-    }
-    fn verify_webhook(
-        &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<WebhookEvent>, WebhookError> {
-        self.0.verify_webhook(headers, body, now)
-    }
+/// As a gateway that takes another amount than it was asked for.
+fn greedy(captured: Captured) -> Captured {
+    Captured { amount: Money::new(captured.amount.amount_minor + 1, captured.amount.currency), ..captured }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_amount_than_the_orders_is_for_a_person_and_never_a_ticket() {
-    let shop = Shop::with(BookingSettings::default(), |gateway| Arc::new(Greedy(gateway))).await;
+    let shop = Shop::with(BookingSettings::default(), |gateway| Front::capturing(gateway, greedy)).await;
     let placed = shop.order(VISA).await;
     let view = shop.run_until(placed.saga_id, "stuck").await;
     assert_eq!(view.run.stuck.unwrap().failure.code, "amount-mismatch");

@@ -1,9 +1,6 @@
 //! What gateways tell of refunds.
 
-use super::{
-    news::cancelled,
-    shop::{PRICE, Shop},
-};
+use super::{news::cancelled, shop::Shop};
 use orchestrator::{SagaId, journal::Entry};
 use serde_json::json;
 use workflows::{orders::OrderStatus, payments::NewsError, refunds::refund_signal};
@@ -50,37 +47,6 @@ async fn a_refund_whose_answer_is_lost_is_asked_for_again_by_the_same_key() {
     shop.run_until(saga, "completed").await;
     shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
     shop.assert_well().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refund_that_is_refused_is_for_a_person() {
-    let shop = Shop::at_adyen().await;
-    let placed = shop.confirmed().await;
-    shop.gateway_fault(json!({"fault": "decline", "operation": "refund", "count": 1})).await;
-    let saga = cancelled(&shop, placed.order_id).await;
-    shop.run_until(saga, "waiting").await;
-    let letter = shop.letter("\"REFUND\",\"eventDate").await;
-    shop.receive(&letter).await.unwrap();
-    let view = shop.run_until(saga, "stuck").await;
-    assert_eq!(view.run.stuck.unwrap().failure.code, "refund-failed:refused");
-    let seen = shop.see(placed.order_id).await;
-    assert_eq!((seen.status, seen.refunds[0].state.as_str()), (OrderStatus::Attention, "failed"));
-    assert_eq!(shop.kept(placed.order_id).await, PRICE);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refund_that_fails_after_its_success_is_kept_for_the_books() {
-    let shop = Shop::at_adyen().await;
-    let placed = shop.confirmed().await;
-    shop.gateway_fault(json!({"fault": "refund_fails_later", "operation": "refund", "count": 1})).await;
-    let saga = cancelled(&shop, placed.order_id).await;
-    shop.run_until(saga, "waiting").await;
-    let letter = shop.letter("\"REFUND\",\"eventDate").await;
-    shop.receive(&letter).await.unwrap();
-    shop.run_until(saga, "completed").await;
-    let letter = shop.letter("REFUND_FAILED").await;
-    shop.receive(&letter).await.unwrap();
-    assert_eq!(shop.inbox().await.last().unwrap(), "refund unmatched refund-failed-after-success");
 }
 
 #[tokio::test(flavor = "multi_thread")]

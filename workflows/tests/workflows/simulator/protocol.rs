@@ -201,6 +201,7 @@ impl Shared {
                 amount: row.amount,
                 state: RefundEnd::Succeeded,
                 reason: None,
+                is_final: false,
             });
         }
         RefundOutcome::Pending(refunded)

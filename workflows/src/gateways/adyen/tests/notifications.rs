@@ -161,11 +161,12 @@ fn refunds_and_disputes_name_their_payment() {
         state,
     };
     let refund_id = Some(REFUND.parse().unwrap());
+    let failed = |reason: &str, is_final| RefundState::Failed { reason: reason.to_owned(), is_final };
     for (event, success, state) in [
         ("REFUND", "true", RefundState::Succeeded),
-        ("REFUND", "false", RefundState::Failed("Not enough balance".into())),
-        ("REFUND_FAILED", "true", RefundState::Failed("Not enough balance".into())),
-        ("REFUNDED_REVERSED", "true", RefundState::Failed("refund_reversed".into())),
+        ("REFUND", "false", failed("Not enough balance", false)),
+        ("REFUND_FAILED", "true", failed("Not enough balance", false)),
+        ("REFUNDED_REVERSED", "true", failed("refund_reversed", false)),
     ] {
         let item = with_reference(item(event, success), format!("{ORDER}-{REFUND}-2"));
         let [told] = receive(&batch([signed(item, KEY)])).unwrap().try_into().unwrap();

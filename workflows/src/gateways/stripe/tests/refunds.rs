@@ -19,6 +19,7 @@ fn failed(code: &str) -> RefundFailure {
         reference: Some(refunded().reference),
         code: code.into(),
         message: "the gateway's refund is failed".into(),
+        is_final: code == "expired_or_canceled_card",
     }
 }
 

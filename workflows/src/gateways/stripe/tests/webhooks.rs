@@ -52,9 +52,9 @@ fn refunds_and_disputes_name_their_payment() {
         reference: Reference::new("re_1").unwrap(),
         payment: Some(pi()),
         refund_id: Some(REFUND.parse().unwrap()),
-        generation: None,
+        generation: Some(1),
         amount: eur(1500),
-        state: RefundState::Failed("lost_or_stolen_card".into()),
+        state: RefundState::Failed { reason: "lost_or_stolen_card".into(), is_final: true },
     };
     assert_eq!(kind_of("refund.failed", refund), (Some(ORDER.parse().unwrap()), expected));
     let dispute = json!({"id": "dp_1", "amount": 4500, "currency": "eur", "status": "needs_response",
