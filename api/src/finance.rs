@@ -3,3 +3,4 @@
 pub(crate) mod approvals;
 pub(crate) mod ask;
 pub(crate) mod refunds;
+pub(crate) mod replay;

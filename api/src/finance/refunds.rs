@@ -126,7 +126,7 @@ pub(crate) async fn show(
     find(&state, refund).await.map(|refund| Json(refund.into()))
 }
 
-async fn find(state: &ApiState, refund: RefundId) -> Result<refunds::Refund, Problem> {
+pub(super) async fn find(state: &ApiState, refund: RefundId) -> Result<refunds::Refund, Problem> {
     refunds::find(state.engine.pool(), refund).await?.ok_or_else(|| Problem::not_found("refund"))
 }
 

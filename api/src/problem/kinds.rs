@@ -75,7 +75,11 @@ kinds! {
     EXCEEDS_CAPTURED = CONFLICT "exceeds-captured", "There is not so much to give back",
         "More would go back than was taken and is neither back nor on its way; `left` is how much that is. The same seat is given back once.";
     NOT_REFUNDABLE = CONFLICT "not-refundable", "The order cannot be refunded now",
-        "The detail says why: an order that is still being carried out is cancelled, not refunded.";
+        "The detail says why: an order that is still being carried out is cancelled, not refunded; a refund that nobody has approved is not made.";
+    ALREADY_REFUNDED = CONFLICT "already-refunded", "The money is back",
+        "All of the refund has gone back; nothing is sent again.";
+    REFUND_UNDER_WAY = CONFLICT "refund-under-way", "The refund is being carried out",
+        "The detail says what it waits for. It can be replayed when it has failed, needs a person or is in doubt.";
     APPROVAL_VOID = CONFLICT "approval-void", "There is nothing to consent to any more",
         "What was asked for has changed since, or is over, or nobody has decided in time. Ask for it again.";
     ALREADY_DECIDED = CONFLICT "already-decided", "It is decided already",

@@ -1,7 +1,7 @@
 //! `showrunner approval`: what needs a second person, over the HTTP API.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{arguments::Remote, output};
 
@@ -31,7 +31,7 @@ pub(crate) struct Decision {
     #[arg(long)]
     reason: String,
     #[command(flatten)]
-    remote: Remote,
+    pub(crate) remote: Remote,
 }
 
 const COLUMNS: [(&str, &str); 8] = [
@@ -63,10 +63,15 @@ pub(crate) async fn run(command: ApprovalCommand) -> anyhow::Result<()> {
     }
 }
 
+/// Does something to one of these, with the reason alone.
+pub(crate) async fn post(kind: &str, decision: &Decision, act: &str) -> anyhow::Result<Value> {
+    let body = json!({ "reason": decision.reason });
+    Ok(decision.remote.client().post(&[kind, &decision.id, act], &body).await?)
+}
+
 /// Decides about one of these.
 pub(crate) async fn decide(kind: &str, decision: &Decision, verdict: &str) -> anyhow::Result<()> {
-    let body = json!({ "reason": decision.reason });
-    let answer = decision.remote.client().post(&[kind, &decision.id, verdict], &body).await?;
+    let answer = post(kind, decision, verdict).await?;
     if decision.remote.json {
         output::json(&answer);
     } else {

@@ -27,6 +27,8 @@ pub(crate) enum RefundCommand {
     Approve(Decision),
     /// Refuse a refund that somebody else has asked for
     Reject(Decision),
+    /// Try again what is outstanding of a refund that has failed, needs a person, or has come back
+    Replay(Decision),
 }
 
 /// Which refunds.
@@ -95,6 +97,11 @@ pub(crate) async fn run(command: RefundCommand) -> anyhow::Result<()> {
         RefundCommand::Request(asked) => request(&asked).await,
         RefundCommand::Approve(decision) => approval::decide("refunds", &decision, "approve").await,
         RefundCommand::Reject(decision) => approval::decide("refunds", &decision, "reject").await,
+        RefundCommand::Replay(decision) => {
+            let answer = approval::post("refunds", &decision, "replay").await?;
+            show_one(&decision.remote, &answer);
+            Ok(())
+        }
     }
 }
 
@@ -133,6 +140,15 @@ async fn request(asked: &Request) -> anyhow::Result<()> {
         output::remark("it waits for a second person: showrunner refund approve");
     }
     Ok(())
+}
+
+/// As a row of the list.
+fn show_one(remote: &Remote, answer: &Value) {
+    if remote.json {
+        output::json(answer);
+    } else {
+        output::table([answer], &COLUMNS);
+    }
 }
 
 fn show(remote: &Remote, answer: Value) {

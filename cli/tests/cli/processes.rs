@@ -25,6 +25,7 @@ mod operators;
 mod outages;
 mod poison;
 mod preference;
+mod replays;
 mod stops;
 mod tickets;
 mod versions;

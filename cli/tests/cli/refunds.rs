@@ -94,6 +94,16 @@ impl House {
     }
 }
 
+impl House {
+    /// From now on, something goes wrong at the primary gateway; without a fault, nothing.
+    async fn fault(&self, fault: Option<Value>) {
+        let sandbox = Api { base: self.dev.sandbox("primary").to_owned(), ..self.api("admin") };
+        let method = if fault.is_some() { Method::POST } else { Method::DELETE };
+        let (status, answer) = sandbox.ask(method, "/_sandbox/faults", fault).await;
+        assert!(status.is_success(), "{answer}");
+    }
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -206,5 +216,46 @@ async fn a_buyer_gives_one_of_three_seats_back() {
     assert_eq!(whole.0, StatusCode::ACCEPTED, "{}", whole.1);
     let order = house.order_that(&order["orderId"], |order| order["status"] == "cancelled").await;
     assert_eq!((house.kept(&order["orderId"]).await, valid(&order)), (0, 0));
+    house.on_database(&["check"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_gateway_refuses_and_what_comes_back_is_replayed() {
+    let house = House::open();
+    let anna = house.dev.printed["finance"].clone();
+    let order = house.sold("ann").await;
+    let (id, seat) = (order["orderId"].as_str().unwrap(), order["seatIds"][0].as_str().unwrap());
+    house.fault(Some(json!({"fault": "decline", "operation": "refund"}))).await;
+    let asked =
+        house.say(&anna, &["refund", "request", id, "--seat", seat, "--reason", "blocked view", "--key", "one"]);
+    let refund = asked["refundId"].as_str().unwrap();
+    house.order_that(&order["orderId"], |order| order["status"] == "attention").await;
+    let failed = house.say(&anna, &["refund", "list", "--state", "failed"]);
+    assert_eq!((&failed["items"][0]["refundId"], failed["items"].as_array().unwrap().len()), (&asked["refundId"], 1));
+    assert_eq!(failed["items"][0]["outstanding"]["amount"], PRICE);
+    house.fault(None).await;
+
+    house.fault(Some(json!({"fault": "refund_fails_later", "operation": "refund", "count": 1, "delayMs": 500}))).await;
+    let replay = ["refund", "replay", refund, "--reason", "they say that it is mended"];
+    assert_eq!(house.say(&anna, &replay)["refundId"], asked["refundId"]);
+    let back = house.order_that(&order["orderId"], |order| order["reason"] == "refund-reversed").await;
+    assert_eq!((&back["status"], &back["refunds"][0]["state"]), (&json!("attention"), &json!("failed")), "{back:#}");
+    assert_eq!(house.kept(&order["orderId"]).await, 3 * PRICE);
+    house.on_database(&["check"]);
+
+    let path = format!("/refunds/{refund}/replay");
+    let body = json!({ "reason": "to another account" });
+    let (status, replayed) = house.api("finance").ask(Method::POST, &path, Some(body)).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{replayed}");
+    assert_ne!(replayed["sagaId"], asked["sagaId"], "its first saga is over");
+    let order = house.order_that(&order["orderId"], |order| order["refunds"][0]["state"] == "succeeded").await;
+    assert_eq!((&order["status"], valid(&order)), (&json!("confirmed"), 2), "{order:#}");
+    assert_eq!(house.kept(&order["orderId"]).await, 2 * PRICE);
+    let again = house.run(&anna, &replay);
+    assert_eq!((again.status.code(), text(&again.stderr).contains("409 already-refunded")), (Some(1), true));
+    let (status, _) = house.api("operator").ask(Method::POST, &path, Some(json!({ "reason": "mine" }))).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (_, audit) = house.api("admin").ask(Method::GET, &format!("/audit?object={refund}"), None).await;
+    assert_eq!(audit["items"][0]["act"], "refund.replay", "{audit:#}");
     house.on_database(&["check"]);
 }
