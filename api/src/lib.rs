@@ -14,6 +14,7 @@ mod strict_json;
 mod text;
 
 mod cached;
+mod csv;
 mod page;
 pub mod problem;
 mod replay;

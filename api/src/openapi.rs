@@ -58,7 +58,7 @@ pub fn document() -> OpenApi {
             tag("batches", "One act on many sagas: planned, begun, watched."),
             tag("definitions", "What sagas do."),
             tag("gateways", "Whom payments talk to, and what keeps calls away from them."),
-            tag("finance", "Money that goes back, and the consent of a second person."),
+            tag("finance", "Money that goes back, the consent of a second person, and the ledger."),
             tag("outbox", "What could not be delivered: for operators and finance."),
             tag("machines", "For load balancers, monitoring and tools."),
         ]))

@@ -7,7 +7,7 @@ use crate::{
     batches,
     booking::{cancel, capture, events, orders, place, reservations, reserve, seats, ticket_keys, tickets, webhooks},
     definitions,
-    finance::{approvals, ask, refunds, replay},
+    finance::{approvals, ask, ledger, refunds, replay},
     gateways, machines, outbox,
     problem::kinds::{self, Kind},
     sagas::{acts, follow, follow_all, list, show, start},
@@ -164,6 +164,8 @@ fn finance() -> Vec<Route> {
         route(VIEWER, routes!(approvals::list), &[&kinds::INVALID_CURSOR]),
         route(OPERATOR_OR_FINANCE, routes!(approvals::approve), DECISION),
         route(OPERATOR_OR_FINANCE, routes!(approvals::reject), DECISION),
+        route(FINANCE, routes!(ledger::accounts), &[&kinds::INVALID_CURSOR]),
+        route(FINANCE, routes!(ledger::postings), &[&kinds::INVALID_CURSOR]),
     ]
 }
 

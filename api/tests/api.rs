@@ -9,6 +9,8 @@ mod booking;
 mod gateways;
 #[path = "api/guards.rs"]
 mod guards;
+#[path = "api/ledger.rs"]
+mod ledger;
 #[path = "api/machines.rs"]
 mod machines;
 #[path = "api/refunds.rs"]

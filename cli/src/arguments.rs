@@ -10,7 +10,7 @@ use crate::{
     client::Client,
     commands::{
         approval::ApprovalCommand, batch::BatchCommand, definition::DefinitionCommand, demo::DemoArguments,
-        dev::DevArguments, gateway::GatewayCommand, refund::RefundCommand, saga::SagaCommand,
+        dev::DevArguments, gateway::GatewayCommand, ledger::LedgerCommand, refund::RefundCommand, saga::SagaCommand,
         sandbox::SandboxArguments, token::TokenCommand,
     },
     logging,
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     /// Decide what needs a second person
     #[command(subcommand)]
     Approval(ApprovalCommand),
+    /// See what the ledger says
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
 }
 
 /// Of a process that may have a parent.

@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 
-use reqwest::{Method, RequestBuilder, StatusCode, Url, header};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+
+const JSON: &str = "application/json";
+const CSV: &str = "text/csv";
 
 /// An answer that was not what was hoped for.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +15,15 @@ pub(crate) enum ClientError {
     /// Nobody answers there.
     #[error("{url} cannot be reached: is showrunner running there? (--url or SHOWRUNNER_URL)")]
     Unreachable {
+        /// Where.
+        url: Url,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// Its answer has no end.
+    #[error("{url} broke off in the middle of its answer: do not take it for the whole")]
+    BrokeOff {
         /// Where.
         url: Url,
         /// Why.
@@ -55,12 +67,32 @@ impl Client {
 
     /// What there is at a path; each segment is encoded.
     pub(crate) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, ClientError> {
-        self.send(self.request(Method::GET, path)?.query(query)).await
+        self.send(self.request(Method::GET, path, JSON)?.query(query)).await
+    }
+
+    /// The same as CSV, part by part as it comes: it may be longer than fits into memory.
+    pub(crate) async fn get_csv(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), ClientError> {
+        let request = self.request(Method::GET, path, CSV)?.query(query);
+        let mut answer = self.exchange(request).await?;
+        let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !answer.status().is_success() || !kind.starts_with(CSV) {
+            let strange = ClientError::Strange { url: answer.url().clone(), status: answer.status() };
+            return Err(self.read(answer).await.err().unwrap_or(strange));
+        }
+        while let Some(part) = answer.chunk().await.map_err(|source| self.broke_off(source))? {
+            take(&part);
+        }
+        Ok(())
     }
 
     /// Asks for something to be done.
     pub(crate) async fn post(&self, path: &[&str], body: &Value) -> Result<Value, ClientError> {
-        self.send(self.request(Method::POST, path)?.json(body)).await
+        self.send(self.request(Method::POST, path, JSON)?.json(body)).await
     }
 
     /// Puts something in the place of what is there.
@@ -70,13 +102,13 @@ impl Client {
 
     /// Puts a YAML document.
     pub(crate) async fn put_yaml(&self, path: &[&str], document: String) -> Result<Value, ClientError> {
-        let request = self.request(Method::PUT, path)?.header(header::CONTENT_TYPE, "application/yaml");
+        let request = self.request(Method::PUT, path, JSON)?.header(header::CONTENT_TYPE, "application/yaml");
         self.send(request.body(document)).await
     }
 
-    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, ClientError> {
+    fn request(&self, method: Method, path: &[&str], accept: &str) -> Result<RequestBuilder, ClientError> {
         let url = below(&self.base, path)?;
-        let request = self.http.request(method, url).header(header::ACCEPT, "application/json");
+        let request = self.http.request(method, url).header(header::ACCEPT, accept);
         Ok(match &self.token {
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
@@ -84,10 +116,24 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Value, ClientError> {
-        let unreachable = |source| ClientError::Unreachable { url: self.base.clone(), source };
-        let answer = request.send().await.map_err(unreachable)?;
+        self.read(self.exchange(request).await?).await
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        request.send().await.map_err(|source| self.unreachable(source))
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Unreachable { url: self.base.clone(), source }
+    }
+
+    fn broke_off(&self, source: reqwest::Error) -> ClientError {
+        ClientError::BrokeOff { url: self.base.clone(), source }
+    }
+
+    async fn read(&self, answer: Response) -> Result<Value, ClientError> {
         let (status, url) = (answer.status(), answer.url().clone());
-        let body = answer.bytes().await.map_err(unreachable)?;
+        let body = answer.bytes().await.map_err(|source| self.unreachable(source))?;
         match serde_json::from_slice(&body) {
             Ok(value) if status.is_success() => Ok(value),
             Err(_) if status.is_success() && body.is_empty() => Ok(Value::Null),

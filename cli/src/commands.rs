@@ -9,6 +9,7 @@ pub(crate) mod definition;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod gateway;
+pub(crate) mod ledger;
 pub(crate) mod migrate;
 pub(crate) mod refund;
 pub(crate) mod saga;
@@ -42,6 +43,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Gateway(asked) => gateway::run(asked).await,
         Command::Refund(asked) => refund::run(asked).await,
         Command::Approval(asked) => approval::run(asked).await,
+        Command::Ledger(asked) => ledger::run(asked).await,
     }
 }
 

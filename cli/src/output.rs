@@ -17,6 +17,14 @@ pub(crate) fn line(text: &str) {
     }
 }
 
+/// Writes a part of a document to standard output, as it is.
+pub(crate) fn part(bytes: &[u8]) {
+    let mut output = io::stdout().lock();
+    if let Err(cause) = output.write_all(bytes).and_then(|()| output.flush()) {
+        process::exit(i32::from(cause.kind() != io::ErrorKind::BrokenPipe));
+    }
+}
+
 /// Writes JSON to standard output, indented.
 pub(crate) fn json(value: &Value) {
     line(&format!("{value:#}"));

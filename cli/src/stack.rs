@@ -17,6 +17,7 @@ use workflows::{
     delivery::Deliver,
     gateways::GatewaySettings,
     holds::{self, Holds},
+    ledger,
     mail::Mailer,
     orders,
     payments::{self, Gateways, Webhooks},
@@ -181,6 +182,7 @@ impl Stack {
                     Ok(())
                 })
             }),
+            engine(10, "roll-up-ledger", |engine| Box::pin(async move { Ok(ledger::roll_up(engine.pool()).await?) })),
             Chore::new("take-captures-again", Duration::from_secs(2), move || {
                 let webhooks = webhooks.clone();
                 async move { Ok(webhooks.take_again(CAPTURES_PER_RUN).await?) }

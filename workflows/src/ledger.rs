@@ -2,6 +2,7 @@
 //! that does not balance is refused by its constructor and by the database. `docs/ledger.md` lists accounts and postings.
 
 mod account;
+mod books;
 mod charges;
 mod disputes;
 mod post;
@@ -9,6 +10,7 @@ mod posting;
 mod refunds;
 
 pub use account::Account;
+pub use books::{Balance, Balances, Posted, PostingFilter, balances, postings, roll_up};
 pub(crate) use charges::{CapturedCharge, captured_in_tx, left_behind_in_tx};
 pub(crate) use disputes::{Dispute, dispute_in_tx};
 pub use post::post_in_tx;

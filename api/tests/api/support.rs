@@ -195,6 +195,19 @@ impl App {
         self.call(who, Method::GET, path, None).await
     }
 
+    /// A CSV document, line by line.
+    pub(crate) async fn csv(&self, who: &str, path: &str) -> Vec<String> {
+        let request = Request::builder()
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token(who)))
+            .header(header::ACCEPT, "text/csv");
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/csv; charset=utf-8");
+        let text = to_bytes(response.into_body(), 1 << 24).await.unwrap();
+        String::from_utf8(text.to_vec()).unwrap().split_terminator("\r\n").map(str::to_owned).collect()
+    }
+
     pub(crate) async fn post(&self, who: &str, path: &str, body: &Value) -> Answer {
         self.call(who, Method::POST, path, Some(body)).await
     }

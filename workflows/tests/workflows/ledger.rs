@@ -1,11 +1,12 @@
 //! What the database refuses, and what it finds.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use private_servers::TestServers;
 use sqlx::PgPool;
 use std::path::Path;
 use workflows::{
     invariants::violations,
-    ledger::{About, Account, Posting, PostingKind, post_in_tx},
+    ledger::{About, Account, Posting, PostingKind, balances, post_in_tx, roll_up},
     money::{Currency, Money},
 };
 
@@ -142,4 +143,44 @@ async fn what_was_tampered_with_is_found() {
     let mut found: Vec<_> = violations(&pool).await.unwrap().into_iter().map(|found| found.detail).collect();
     found.sort();
     assert_eq!(found, ["has no entries", "is 1 EUR out of balance"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn balances_are_the_same_before_and_after_they_are_counted() {
+    let pool = database().await;
+    // one posting every ten hours, so that days and parts of days are asked for
+    let old = "with p as (
+                   insert into booking.ledger_postings (posting_id, key, kind, at)
+                   select gen_random_uuid(), n::text, 'settled', '2026-03-10T12:00Z'::timestamptz - n * interval '10 hours'
+                   from generate_series(1, 10) n returning posting_id, at
+               )
+               insert into booking.ledger_entries (posting_id, account_id, amount_minor, currency, at)
+               select posting_id, account_id, case name when 'doubt' then 5 else -5 end, 'EUR', at
+               from p, booking.ledger_accounts where name in ('doubt', 'disputes:lost')";
+    sqlx::raw_sql(old).execute(&pool).await.unwrap();
+    let noon: DateTime<Utc> = "2026-03-10T12:00:00Z".parse().unwrap();
+    let moments: Vec<_> = (0..110).map(|hours| Some(noon - TimeDelta::hours(hours))).chain([None]).collect();
+    let at_all = || async {
+        let mut all = Vec::new();
+        for moment in &moments {
+            let found = balances(&pool, *moment, None, 500).await.unwrap();
+            assert!(found.trial.iter().all(|sum| sum.amount_minor == 0), "{moment:?}: {found:?}");
+            all.push(found.accounts.into_iter().map(|one| (one.account, one.amount.amount_minor)).collect::<Vec<_>>());
+        }
+        all
+    };
+    let before = at_all().await;
+    assert_eq!(before[35], [("disputes:lost".to_owned(), -35), ("doubt".to_owned(), 35)]);
+    for _ in 0..2 {
+        roll_up(&pool).await.unwrap();
+        assert_eq!(at_all().await, before);
+    }
+    let counted: i64 = sqlx::query_scalar("select count(*) from booking.ledger_totals").fetch_one(&pool).await.unwrap();
+    assert!(counted > 0);
+    // as after a restore from a server that had written more
+    sqlx::query("update booking.ledger_horizon set xid = '999999999'").execute(&pool).await.unwrap();
+    assert_eq!(at_all().await, before);
+    roll_up(&pool).await.unwrap();
+    assert_eq!(at_all().await, before);
+    assert_eq!(violations(&pool).await.unwrap(), []);
 }
