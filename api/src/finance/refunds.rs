@@ -3,6 +3,7 @@
 use super::approvals::{Approval, DecisionBody, decide};
 use crate::{
     auth::{Address, Caller},
+    csv::{self, ROWS_PER_READ},
     page::{self, Page},
     problem::{Problem, kinds},
     query::{StrictPath, StrictQuery},
@@ -10,7 +11,12 @@ use crate::{
     strict_json::StrictJson,
     wire::{self, Amount, Time},
 };
-use axum::{Json, extract::State, response::Response};
+use axum::{
+    Json,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
 use chrono::{DateTime, Utc};
 use orchestrator::ids::SagaId;
 use serde::{Deserialize, Serialize};
@@ -22,6 +28,24 @@ use workflows::{
 
 /// The name of this list in cursors.
 const LIST: &str = "refunds";
+const COLUMNS: [&str; 16] = [
+    "refundId",
+    "orderId",
+    "sagaId",
+    "gateway",
+    "reference",
+    "amountMinor",
+    "outstandingMinor",
+    "currency",
+    "seatIds",
+    "state",
+    "attempts",
+    "reason",
+    "requestedAt",
+    "requestedBy",
+    "approvalId",
+    "finishedAt",
+];
 
 /// Which refunds.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -97,13 +121,14 @@ impl From<refunds::Refund> for Refund {
     }
 }
 
-/// Refunds, the newest first.
+/// Refunds, the newest first; as `text/csv` all that match.
 #[utoipa::path(get, path = "/refunds", tag = "finance", operation_id = "listRefunds", params(RefundsQuery),
-    responses((status = 200, body = Page<Refund>)))]
+    responses((status = 200, content((Page<Refund> = "application/json"), (String = "text/csv")))))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
+    headers: HeaderMap,
     StrictQuery(query): StrictQuery<RefundsQuery>,
-) -> Result<Json<Page<Refund>>, Problem> {
+) -> Result<Response, Problem> {
     let limit = page::limit(query.limit)?;
     if query.state.as_deref().is_some_and(|state| !REFUND_STATES.contains(&state)) {
         let detail = format!("state must be one of {}.", REFUND_STATES.join(", "));
@@ -112,8 +137,53 @@ pub(crate) async fn list(
     let after: Option<RefundPosition> = page::decode(LIST, query.cursor.as_deref())?;
     let text = query.q.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let filter = RefundFilter { state: query.state, from: query.from, to: query.to, text, after, limit: limit + 1 };
+    if csv::is_wanted(&headers) {
+        return Ok(as_csv(state, filter));
+    }
     let rows = refunds::list(state.engine.pool(), &filter).await?;
-    Ok(Json(Page::from_rows(LIST, rows, limit, |last| (last.requested_at, last.refund_id), Refund::from)))
+    Ok(Json(Page::from_rows(LIST, rows, limit, position, Refund::from)).into_response())
+}
+
+fn position(refund: &refunds::Refund) -> RefundPosition {
+    (refund.requested_at, refund.refund_id)
+}
+
+/// No refund changes its place: as many reads as it takes miss none and tell none twice.
+fn as_csv(state: ApiState, filter: RefundFilter) -> Response {
+    let filter = RefundFilter { limit: ROWS_PER_READ.into(), ..filter };
+    csv::document(&COLUMNS, filter, move |filter| {
+        let state = state.clone();
+        async move {
+            let rows = refunds::list(state.engine.pool(), &filter).await?;
+            let after = rows.last().map(position);
+            let more = rows.len() == usize::from(ROWS_PER_READ);
+            let mut text = String::new();
+            rows.iter().for_each(|refund| add_refund(&mut text, refund));
+            Ok((text, more.then_some(RefundFilter { after, ..filter })))
+        }
+    })
+}
+
+fn add_refund(text: &mut String, refund: &refunds::Refund) {
+    let cells = [
+        &refund.refund_id.to_string(),
+        &refund.order_id.to_string(),
+        &refund.saga_id.to_string(),
+        refund.gateway.as_str(),
+        refund.reference.as_deref().unwrap_or_default(),
+        &refund.amount.amount_minor.to_string(),
+        &refund.outstanding.amount_minor.to_string(),
+        refund.amount.currency.code(),
+        &refund.seat_ids.join(" "),
+        &refund.state,
+        &refund.attempts.to_string(),
+        &refund.reason,
+        &wire::utc(refund.requested_at),
+        &refund.requested_by,
+        &refund.approval_id.map(|approval| approval.to_string()).unwrap_or_default(),
+        &refund.finished_at.map(wire::utc).unwrap_or_default(),
+    ];
+    csv::add_line(text, cells);
 }
 
 /// One refund.

@@ -187,3 +187,41 @@ async fn nobody_goes_around_a_second_person() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_csv_document_has_exactly_what_matches_and_no_formulas() {
+    let app = App::new().await;
+    let (order, seats) = paid(&app, 3).await;
+    let formula = json!({"seatIds": seats[..2], "reason": "=HYPERLINK(\"x\")", "idempotencyKey": "k"});
+    let asked = ask(&app, "finance", &order, formula).await.expect(202);
+    let (other, _) = paid(&app, 1).await;
+    ask(&app, "finance", &other, json!({"reason": "-1", "idempotencyKey": "k2"})).await.expect(202);
+    let heading = "refundId,orderId,sagaId,gateway,reference,amountMinor,outstandingMinor,currency,seatIds,state,\
+                   attempts,reason,requestedAt,requestedBy,approvalId,finishedAt";
+    let shown = app.get("finance", &format!("/refunds/{}", asked.text("/refundId"))).await.expect(200);
+    let of_order = [
+        heading.to_owned(),
+        format!(
+            "{},{order},{},primary,,9000,9000,EUR,{} {},approved,0,\"'=HYPERLINK(\"\"x\"\")\",{},finance,,",
+            asked.text("/refundId"),
+            asked.text("/sagaId"),
+            seats[0],
+            seats[1],
+            shown.text("/requestedAt")
+        ),
+    ];
+    assert_eq!(app.csv("finance", &format!("/refunds?q={order}")).await, of_order);
+    assert_eq!(app.csv("finance", "/refunds?state=failed").await, [heading]);
+
+    // more than one read, and many of one moment
+    let many = "insert into booking.refunds
+                select (jsonb_populate_record(r, jsonb_build_object('refund_id', gen_random_uuid(),
+                    'saga_id', gen_random_uuid(), 'state', 'submitted'))).*
+                from booking.refunds r, generate_series(1, 1100) where r.reason = '-1'";
+    sqlx::raw_sql(many).execute(app.engine.pool()).await.unwrap();
+    let lines = app.csv("finance", "/refunds?state=submitted&limit=3").await;
+    let ids: std::collections::HashSet<_> = lines.iter().skip(1).map(|line| line.split(',').next()).collect();
+    assert_eq!((lines.len(), ids.len()), (1_101, 1_100));
+    assert!(lines.iter().skip(1).all(|line| line.contains(",submitted,") && line.contains(",'-1,")));
+    assert_eq!(app.csv("finance", "/refunds").await.len(), 1_103);
+}

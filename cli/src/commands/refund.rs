@@ -49,6 +49,9 @@ pub(crate) struct List {
     /// How many
     #[arg(long, default_value_t = 50)]
     limit: u32,
+    /// Print CSV: all that match
+    #[arg(long, conflicts_with_all = ["json", "limit"])]
+    csv: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -108,6 +111,10 @@ pub(crate) async fn run(command: RefundCommand) -> anyhow::Result<()> {
 async fn list(asked: &List) -> anyhow::Result<()> {
     let given = [("state", &asked.state), ("from", &asked.from), ("to", &asked.to), ("q", &asked.search)];
     let mut query: Vec<_> = given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
+    if asked.csv {
+        asked.remote.client().get_csv(&["refunds"], &query, output::part).await?;
+        return Ok(());
+    }
     query.push(("limit", asked.limit.to_string()));
     let answer = asked.remote.client().get(&["refunds"], &query).await?;
     if asked.remote.json {

@@ -44,6 +44,14 @@ impl House {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// What one prints for people, or as CSV.
+    fn print(&self, token: &str, arguments: &[&str]) -> String {
+        let remote = ["--url", &self.dev.printed["API"], "--token", token];
+        let output = showrunner().args(arguments).args(remote).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
     /// A command on the database.
     fn on_database(&self, arguments: &[&str]) -> String {
         let config = self.data.0.join("dev.toml");
@@ -150,12 +158,40 @@ async fn finance_gives_a_seat_back_and_the_rest_with_a_second_person() {
     assert_eq!((&shown["state"], &shown["outstanding"]["amount"]), (&json!("succeeded"), &json!(0)));
     let listed = house.say(&anna, &["refund", "list", "--search", id]);
     assert_eq!(listed["items"].as_array().unwrap().len(), 2);
-    let table =
-        showrunner().args(["refund", "list", "--url", &house.dev.printed["API"], "--token", &anna]).output().unwrap();
-    assert!(text(&table.stdout).contains("100.00 EUR"), "{}", text(&table.stdout));
+    let table = house.print(&anna, &["refund", "list"]);
+    assert!(table.contains("100.00 EUR"), "{table}");
+    let listed = house.print(&anna, &["refund", "list", "--search", id, "--csv"]);
+    let lines: Vec<_> = listed.lines().collect();
+    assert_eq!(
+        (lines.len(), lines[1].starts_with(refund), lines[2].contains(",5000,0,EUR,")),
+        (3, true, true),
+        "{listed}"
+    );
+    the_ledger_says_so(&house, &anna, id);
     let more = house.run(&anna, &["refund", "request", id, "--reason", "again", "--key", "more"]);
     assert!(text(&more.stderr).contains("409 exceeds-captured"), "{}", text(&more.stderr));
     house.on_database(&["check"]);
+}
+
+/// What was sold for 150.00 EUR has gone back, in two parts.
+fn the_ledger_says_so(house: &House, token: &str, order: &str) {
+    let balances = house.say(token, &["ledger", "balances"]);
+    assert_eq!(balances["trialBalance"], json!([{ "amount": 0, "currency": "EUR" }]));
+    let items = balances["items"].as_array().unwrap();
+    assert!(items.len() >= 3 && items.iter().all(|item| item["balance"]["amount"] == 0), "{balances:#}");
+    let postings = house.say(token, &["ledger", "postings", "--order", order]);
+    let kinds: Vec<_> = postings["items"].as_array().unwrap().iter().map(|posting| &posting["kind"]).collect();
+    assert_eq!(kinds, ["capture", "refundRequested", "refundSucceeded", "refundRequested", "refundSucceeded"]);
+    let then = postings["items"][0]["at"].as_str().unwrap();
+    let table = house.print(token, &["ledger", "balances", "--at", then]);
+    let clearing = table.lines().find(|line| line.contains("gateway:primary:clearing")).unwrap();
+    assert!(clearing.contains("150.00") && table.ends_with("trial balance: 0.00 EUR\n"), "{table}");
+    let csv = house.print(token, &["ledger", "balances", "--at", then, "--csv"]);
+    assert!(csv.contains("\r\ngateway:primary:clearing,15000,,EUR\r\n"), "{csv}");
+    let table = house.print(token, &["ledger", "postings", "--account", "refunds:inFlight", "--limit", "1"]);
+    assert!(table.contains("refundRequested") && table.contains("-50.00"), "{table}");
+    let csv = house.print(token, &["ledger", "postings", "--order", order, "--csv"]);
+    assert_eq!(csv.lines().count(), 1 + 2 * 5, "{csv}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
