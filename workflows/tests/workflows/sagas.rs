@@ -3,6 +3,8 @@
 
 #[path = "sagas/batches.rs"]
 mod batches;
+#[path = "sagas/books.rs"]
+mod books;
 #[path = "sagas/breakers.rs"]
 mod breakers;
 #[path = "sagas/doubts.rs"]

@@ -277,5 +277,5 @@ async fn another_amount_than_the_orders_is_for_a_person_and_never_a_ticket() {
     assert!(seen.tickets.is_empty());
     assert_eq!(seen.payments[0].amount.amount_minor, PRICE + 1);
     assert_eq!(shop.seat_status(&seen.seat_ids[0]).await, SeatStatus::Held);
-    shop.assert_well().await;
+    shop.assert_sound().await;
 }

@@ -132,7 +132,7 @@ async fn what_was_taken_late_is_given_back_whatever_it_is() {
     assert_eq!((order.status, order.payments[0].status.as_str()), (OrderStatus::Cancelled, "refunded"));
     assert_eq!(order.refunds[0].amount.amount_minor, PRICE - 100);
     assert_eq!(shop.kept(placed.order_id).await, 100, "it is what the gateway says that it is");
-    shop.assert_well().await;
+    shop.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
