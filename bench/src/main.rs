@@ -18,6 +18,8 @@ mod recovery;
 
 mod orders;
 
+mod ledger;
+
 mod actions;
 mod cluster;
 mod cpu;
@@ -93,6 +95,13 @@ async fn measure(measure: &Measure) -> anyhow::Result<()> {
         let mut report = Report::new(measure, &cluster).await?;
         orders::measure(&cluster, measure, &mut report).await?;
         report.publish(&measure.file("orders"))?;
+        cluster.wipe()?;
+    }
+    if wanted(Part::Ledger) {
+        let cluster = Cluster::start(measure)?;
+        let mut report = Report::new(measure, &cluster).await?;
+        ledger::measure(&cluster, measure, &mut report).await?;
+        report.publish(&measure.file("ledger"))?;
         cluster.wipe()?;
     }
     Ok(())

@@ -59,6 +59,9 @@ pub(crate) struct Measure {
     /// Orders per run of many buyers; a quarter of them where an order's own time is taken [default: 2000, quick: 400]
     #[arg(long)]
     orders: Option<usize>,
+    /// Entries in the ledger whose balances are asked for [default: 10000000, quick: 100000]
+    #[arg(long)]
+    entries: Option<i64>,
     /// The binary that sells tickets [default: `showrunner` beside this one]
     #[arg(long, value_name = "FILE")]
     showrunner: Option<PathBuf>,
@@ -89,6 +92,8 @@ pub(crate) enum Part {
     Recovery,
     /// What the durable path adds to a gateway's own time, and orders per second
     Orders,
+    /// Balances with ten million entries in the ledger
+    Ledger,
 }
 
 impl Measure {
@@ -117,6 +122,10 @@ impl Measure {
         self.or(self.history, 1_000_000, 100_000)
     }
 
+    pub(crate) fn entries(&self) -> i64 {
+        self.or(self.entries, 10_000_000, 100_000)
+    }
+
     pub(crate) fn orders(&self) -> usize {
         self.or(self.orders, 2_000, 400)
     }
@@ -133,7 +142,7 @@ impl Measure {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         let part = self
             .only
-            .filter(|part| !matches!(part, Part::Recovery | Part::Orders))
+            .filter(|part| !matches!(part, Part::Recovery | Part::Orders | Part::Ledger))
             .and_then(|part| part.to_possible_value());
         let quick = if self.quick { "-quick" } else { "" };
         match part {

@@ -10,7 +10,21 @@ use std::{
 fn measured(part: &str, name: &str) -> Value {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{part}"));
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["--quick", "--sagas", "100", "--seconds", "1", "--history", "1000", "--orders", "24", "--only", part])
+        .args([
+            "--quick",
+            "--sagas",
+            "100",
+            "--seconds",
+            "1",
+            "--history",
+            "1000",
+            "--orders",
+            "24",
+            "--entries",
+            "20000",
+            "--only",
+            part,
+        ])
         .arg("--out")
         .arg(&out)
         .output()
@@ -32,6 +46,11 @@ fn throughput_has_its_figures() {
     assert_positive(&figures, &["sagas_per_s", "vs_one_commit_per_step", "vs_batched", "commits_per_saga"]);
     assert_eq!(figures["measured_on"]["postgres"]["fsync"], "on");
     assert_eq!(figures["measured_on"]["postgres"]["synchronous_commit"], "on");
+}
+
+#[test]
+fn the_ledger_has_its_figures() {
+    assert_positive(&measured("ledger", "ledger"), &["all_entries_ms", "balances_now_ms", "balances_then_ms"]);
 }
 
 #[test]
