@@ -29,6 +29,7 @@ mod gateways;
 mod machines;
 mod outbox;
 mod sagas;
+mod settlements;
 
 mod clock;
 pub mod openapi;

@@ -60,6 +60,7 @@ pub fn document() -> OpenApi {
             tag("gateways", "Whom payments talk to, and what keeps calls away from them."),
             tag("finance", "Money that goes back, the consent of a second person, and the ledger."),
             tag("outbox", "What could not be delivered: for operators and finance."),
+            tag("settlements", "What gateways have paid out, held against our books."),
             tag("machines", "For load balancers, monitoring and tools."),
         ]))
         .build();

@@ -11,6 +11,7 @@ use crate::{
     gateways, machines, outbox,
     problem::kinds::{self, Kind},
     sagas::{acts, follow, follow_all, list, show, start},
+    settlements,
     state::ApiState,
 };
 use axum::routing::MethodRouter;
@@ -48,7 +49,7 @@ fn route(access: Access, handler: UtoipaMethodRouter<ApiState>, problems: &'stat
 
 /// Every route there is.
 pub(crate) fn all() -> Vec<Route> {
-    [booking(), sagas(), batches(), definitions(), gateways(), finance(), outbox(), machines()]
+    [booking(), sagas(), batches(), definitions(), gateways(), finance(), settlements(), outbox(), machines()]
         .into_iter()
         .flatten()
         .collect()
@@ -173,6 +174,16 @@ fn outbox() -> Vec<Route> {
     vec![
         route(OPERATOR_OR_FINANCE, routes!(outbox::list), &[&kinds::INVALID_CURSOR]),
         route(OPERATOR_OR_FINANCE, routes!(outbox::retry), &[&kinds::NOT_FOUND]),
+    ]
+}
+
+fn settlements() -> Vec<Route> {
+    vec![
+        route(FINANCE, routes!(settlements::import), &[&kinds::NOT_FOUND, &kinds::INVALID_SETTLEMENT]),
+        route(FINANCE, routes!(settlements::show), &[&kinds::NOT_FOUND, &kinds::INVALID_CURSOR]),
+        route(FINANCE, routes!(settlements::act_on_line), &[&kinds::NOT_FOUND, &kinds::NOT_ALLOWED]),
+        route(FINANCE, routes!(settlements::close_day), &[&kinds::NOT_ALLOWED]),
+        route(FINANCE, routes!(settlements::show_day), &[]),
     ]
 }
 

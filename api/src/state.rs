@@ -34,6 +34,8 @@ pub struct ApiSettings {
     pub in_flight_max: usize,
     /// How many streams of events are open at once; more are refused with 503.
     pub streams_max: usize,
+    /// After how many days what no settlement file has is missing.
+    pub settlement_missing_days: u32,
     /// How long one may take. Longer than the longest `?wait=`.
     pub request_timeout: Duration,
     /// How long a new connection may take until its first request is there, save the body.
@@ -49,6 +51,7 @@ impl Default for ApiSettings {
             limits: LimitSettings::default(),
             in_flight_max: 4096,
             streams_max: 64,
+            settlement_missing_days: 5,
             request_timeout: Duration::from_secs(60),
             first_request_within: Duration::from_secs(10),
             next_request_within: Duration::from_secs(75),
@@ -104,6 +107,7 @@ pub struct ApiState {
     pub(crate) limits: Arc<Limits>,
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) settlement_missing_days: u32,
     pub(crate) migrations: Option<&'static Migrator>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) draining: CancellationToken,
@@ -130,6 +134,7 @@ impl ApiState {
             limits: Arc::new(Limits::new(&parts.settings.limits)),
             in_flight: Arc::new(Semaphore::new(parts.settings.in_flight_max)),
             streams: Arc::new(Semaphore::new(parts.settings.streams_max)),
+            settlement_missing_days: parts.settings.settlement_missing_days,
             migrations: parts.migrations,
             metrics: parts.metrics,
             draining: parts.draining,

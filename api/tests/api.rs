@@ -17,6 +17,8 @@ mod machines;
 mod refunds;
 #[path = "api/sagas.rs"]
 mod sagas;
+#[path = "api/settlements.rs"]
+mod settlements;
 #[path = "api/support.rs"]
 mod support;
 #[path = "api/tickets.rs"]

@@ -11,7 +11,7 @@ use crate::{
     commands::{
         approval::ApprovalCommand, batch::BatchCommand, definition::DefinitionCommand, demo::DemoArguments,
         dev::DevArguments, gateway::GatewayCommand, ledger::LedgerCommand, refund::RefundCommand, saga::SagaCommand,
-        sandbox::SandboxArguments, token::TokenCommand,
+        sandbox::SandboxArguments, settlement::SettlementCommand, token::TokenCommand,
     },
     logging,
 };
@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// See what the ledger says
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Hold what gateways have paid out against the books
+    #[command(subcommand)]
+    Settlement(SettlementCommand),
 }
 
 /// Of a process that may have a parent.

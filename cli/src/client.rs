@@ -97,13 +97,24 @@ impl Client {
 
     /// Puts something in the place of what is there.
     pub(crate) async fn put(&self, path: &[&str], body: &Value) -> Result<Value, ClientError> {
-        self.send(self.request(Method::PUT, path)?.json(body)).await
+        self.send(self.request(Method::PUT, path, JSON)?.json(body)).await
     }
 
     /// Puts a YAML document.
     pub(crate) async fn put_yaml(&self, path: &[&str], document: String) -> Result<Value, ClientError> {
         let request = self.request(Method::PUT, path, JSON)?.header(header::CONTENT_TYPE, "application/yaml");
         self.send(request.body(document)).await
+    }
+
+    /// Sends a CSV file.
+    pub(crate) async fn post_csv(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        file: Vec<u8>,
+    ) -> Result<Value, ClientError> {
+        let request = self.request(Method::POST, path, JSON)?.query(query).header(header::CONTENT_TYPE, "text/csv");
+        self.send(request.body(file)).await
     }
 
     fn request(&self, method: Method, path: &[&str], accept: &str) -> Result<RequestBuilder, ClientError> {

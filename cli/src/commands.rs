@@ -14,6 +14,7 @@ pub(crate) mod migrate;
 pub(crate) mod refund;
 pub(crate) mod saga;
 pub(crate) mod sandbox;
+pub(crate) mod settlement;
 pub(crate) mod token;
 pub(crate) mod worker;
 
@@ -44,6 +45,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Refund(asked) => refund::run(asked).await,
         Command::Approval(asked) => approval::run(asked).await,
         Command::Ledger(asked) => ledger::run(asked).await,
+        Command::Settlement(asked) => settlement::run(asked).await,
     }
 }
 

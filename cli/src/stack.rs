@@ -27,6 +27,7 @@ use workflows::{
     seat_cache::SeatCache,
     seats,
     settings::BookingSettings,
+    settlements,
     tickets::TicketKeys,
 };
 
@@ -135,10 +136,7 @@ impl Stack {
         Arc::from([
             engine(5, "sweep-sagas", |engine| Box::pin(sweep(engine))),
             engine(1, "sweep-holds", |engine| {
-                Box::pin(async move {
-                    holds::sweep_expired(engine.pool(), HOLDS_PER_RUN).await?;
-                    Ok(())
-                })
+                Box::pin(async move { Ok(holds::sweep_expired(engine.pool(), HOLDS_PER_RUN).await.map(drop)?) })
             }),
             engine(3_600, "make-partitions", |engine| Box::pin(make_partitions(engine))),
             Chore::new("drop-old-history", Duration::from_secs(3_600), move || {
@@ -147,45 +145,36 @@ impl Stack {
             engine(86_400, "analyze-history", |engine| Box::pin(async move { Ok(engine.analyze_history().await?) })),
             engine(600, "expire-start-keys", |engine| {
                 Box::pin(async move {
-                    orchestrator::start::expire_keys(engine.pool(), KEYS_KEPT, ROWS_PER_RUN).await?;
-                    Ok(())
+                    Ok(orchestrator::start::expire_keys(engine.pool(), KEYS_KEPT, ROWS_PER_RUN).await.map(drop)?)
                 })
             }),
             engine(600, "expire-idempotency-keys", |engine| {
-                Box::pin(async move {
-                    orders::expire_keys(engine.pool(), KEYS_KEPT).await?;
-                    Ok(())
-                })
+                Box::pin(async move { Ok(orders::expire_keys(engine.pool(), KEYS_KEPT).await.map(drop)?) })
             }),
             engine(3_600, "expire-messages", |engine| {
                 Box::pin(async move {
-                    orchestrator::outbox::expire(engine.pool(), MESSAGES_KEPT, ROWS_PER_RUN).await?;
-                    Ok(())
+                    Ok(orchestrator::outbox::expire(engine.pool(), MESSAGES_KEPT, ROWS_PER_RUN).await.map(drop)?)
                 })
             }),
             engine(600, "expire-webhooks", |engine| {
                 Box::pin(async move {
-                    payments::expire_news(engine.pool(), WEBHOOKS_KEPT, ROWS_PER_RUN).await?;
-                    Ok(())
+                    Ok(payments::expire_news(engine.pool(), WEBHOOKS_KEPT, ROWS_PER_RUN).await.map(drop)?)
                 })
             }),
             engine(1, "carry-out-batches", |engine| Box::pin(async move { Ok(batches::carry_out(&engine).await?) })),
             engine(60, "expire-approvals", |engine| {
-                Box::pin(async move {
-                    approvals::expire(&engine).await?;
-                    Ok(())
-                })
+                Box::pin(async move { Ok(approvals::expire(&engine).await.map(drop)?) })
             }),
             engine(3_600, "expire-plans", |engine| {
-                Box::pin(async move {
-                    batches::expire_plans(engine.pool(), PLANS_KEPT).await?;
-                    Ok(())
-                })
+                Box::pin(async move { Ok(batches::expire_plans(engine.pool(), PLANS_KEPT).await.map(drop)?) })
             }),
             engine(10, "roll-up-ledger", |engine| Box::pin(async move { Ok(ledger::roll_up(engine.pool()).await?) })),
             Chore::new("take-captures-again", Duration::from_secs(2), move || {
                 let webhooks = webhooks.clone();
                 async move { Ok(webhooks.take_again(CAPTURES_PER_RUN).await?) }
+            }),
+            engine(10, "match-settlements-again", |engine| {
+                Box::pin(async move { Ok(settlements::match_again(engine.pool()).await.map(drop)?) })
             }),
             Chore::new("warm-seat-cache", Duration::from_secs(2), move || {
                 let (pool, cache) = (pool.clone(), cache.clone());

@@ -28,6 +28,10 @@ prefixed_id!(
     RefundId, "ref"
 );
 prefixed_id!(
+    /// One file of what a gateway has paid out.
+    SettlementId, "stl"
+);
+prefixed_id!(
     /// The right to one seat.
     TicketId, "tkt"
 );

@@ -50,7 +50,7 @@ pub(crate) async fn receive(
 }
 
 /// News that were refused, as a problem.
-pub(super) fn problem(state: &ApiState, address: IpAddr, error: NewsError) -> Problem {
+pub(crate) fn problem(state: &ApiState, address: IpAddr, error: NewsError) -> Problem {
     match error {
         NewsError::UnknownGateway(_) => Problem::not_found("gateway"),
         NewsError::UnknownOrder => Problem::not_found("order"),

@@ -96,6 +96,8 @@ kinds! {
         "Send JSON as `application/json`, a definition as `application/yaml`.";
     INVALID_DEFINITION = UNPROCESSABLE_ENTITY "invalid-definition", "The definition has mistakes",
         "`mistakes` lists all of them, each with its line.";
+    INVALID_SETTLEMENT = UNPROCESSABLE_ENTITY "invalid-settlement", "The settlement file cannot be read",
+        "`mistakes` lists its lines with what is wrong with them, at most a hundred. Nothing of the file was taken.";
     RATE_LIMITED = TOO_MANY_REQUESTS "rate-limited", "Too many requests",
         "Wait for as many seconds as `Retry-After` says.";
     INTERNAL = INTERNAL_SERVER_ERROR "internal", "Something went wrong on our side",

@@ -66,6 +66,7 @@ pub(crate) fn state(
                 address_per_minute: config.limits.address_per_minute,
                 trusted_per_minute: config.limits.trusted_per_minute,
             },
+            settlement_missing_days: stack.booking.settlement_missing_days,
             ..ApiSettings::default()
         },
     })

@@ -14,7 +14,7 @@ mod signals;
 
 use super::Gateways;
 use crate::{
-    gateways::{WebhookError, signature},
+    gateways::{WebhookError, WebhookEvent, signature},
     ids::OrderId,
     money::{Money, currency_from_code},
     orders::impossible,
@@ -119,6 +119,14 @@ impl Webhooks {
             taken = taken.and(self.take(News::of(gateway, event)).await);
         }
         taken
+    }
+
+    /// What a gateway's settlement says that nobody has heard of, as if the gateway had told it.
+    ///
+    /// # Errors
+    /// See [`NewsError`]; nothing has changed then.
+    pub(crate) async fn settlement_news(&self, gateway: &str, event: WebhookEvent) -> Result<(), NewsError> {
+        self.take(News::of(gateway, event)).await
     }
 
     /// The payment's webhook for one order, signed with the gateway's secret.

@@ -64,6 +64,8 @@ fn read(row: &Row<'_>) -> Result<Line, String> {
         category: category.to_owned(),
         identity: identity(row, category)?,
         payment,
+        // of a charge that we have not heard of under Adyen's name
+        own: row.optional("Merchant Reference")?.and_then(|text| Reference::new(text).ok()),
         reference,
         gross,
         fee,

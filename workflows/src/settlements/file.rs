@@ -90,6 +90,8 @@ pub struct Line {
     pub identity: String,
     /// The gateway's name for the charge.
     pub payment: Option<Reference>,
+    /// Our own name for it, where the gateway gives it back.
+    pub own: Option<Reference>,
     /// The gateway's name for the refund or the dispute.
     pub reference: Option<Reference>,
     /// Before fees.

@@ -47,6 +47,7 @@ fn read(row: &Row<'_>) -> Result<Line, String> {
         category: category.to_owned(),
         identity: row.text("balance_transaction_id")?.to_owned(),
         payment: reference("payment_intent_id")?,
+        own: None,
         reference: if movement == Movement::Other { None } else { reference("source_id")? },
         gross,
         fee,

@@ -121,7 +121,7 @@ async fn the_database_refuses_what_does_not_balance_and_what_would_change() {
         "truncate booking.ledger_entries",
         "update booking.ledger_postings set at = now()",
         "delete from booking.ledger_postings",
-        "truncate booking.ledger_postings",
+        "truncate booking.ledger_postings cascade",
         "update booking.ledger_accounts set name = name || '!'",
         "delete from booking.ledger_accounts",
         "truncate booking.ledger_accounts",

@@ -41,6 +41,8 @@ mod refund_news;
 mod refund_tries;
 #[path = "sagas/refunds.rs"]
 mod refunds;
+#[path = "sagas/settlements.rs"]
+mod settlements;
 #[path = "sagas/shop.rs"]
 mod shop;
 #[path = "sagas/tickets.rs"]
