@@ -64,20 +64,20 @@ async fn at_primary(shop: &Shop) -> Vec<(String, i64, Vec<String>)> {
     shop.refunds_at_primary().await.iter().map(of).collect()
 }
 
-async fn person_wants(shop: &Shop, order: OrderId, by: &str) -> Result<Replayed, ReplayError> {
+pub(super) async fn person_wants(shop: &Shop, order: OrderId, by: &str) -> Result<Replayed, ReplayError> {
     let refund_id = RefundId(row(shop, order).await.refund_id);
     let wanted = ReplayRefund { refund_id, reason: "the card is back".to_owned(), by: by.to_owned(), address: None };
     replay(&shop.engine, wanted).await
 }
 
-fn saga_of(replayed: Replayed) -> SagaId {
+pub(super) fn saga_of(replayed: Replayed) -> SagaId {
     match replayed {
         Replayed::New(saga) | Replayed::Before(saga) => saga,
     }
 }
 
 /// An order whose refund was carried out, and has come back since.
-async fn reversed(shop: &Shop) -> (OrderId, SagaId) {
+pub(super) async fn reversed(shop: &Shop) -> (OrderId, SagaId) {
     let placed = shop.confirmed().await;
     shop.gateway_fault(json!({"fault": "refund_fails_later", "operation": "refund", "count": 1, "delayMs": 300})).await;
     let saga = cancelled(shop, placed.order_id).await;
@@ -90,7 +90,7 @@ async fn reversed(shop: &Shop) -> (OrderId, SagaId) {
 }
 
 /// As [`Shop::run_until`], with the gateway's webhooks taken.
-async fn run_until_taken(shop: &Shop, saga: SagaId, state: &str) {
+pub(super) async fn run_until_taken(shop: &Shop, saga: SagaId, state: &str) {
     while shop.view(saga).await.run.state.as_str() != state {
         shop.take_post().await;
         shop.turn().await;
@@ -172,6 +172,11 @@ async fn an_error_that_sticks_to_its_key_ends_it_once_the_gateway_says_that_noth
     shop.assert_well().await;
 }
 
+/// Pays back half of what it is asked for.
+fn halving(_: &IdempotencyKey, asked: &RefundRequest) -> RefundRequest {
+    RefundRequest { amount: Money::new(asked.amount.amount_minor / 2, asked.amount.currency), ..asked.clone() }
+}
+
 /// Pays back a thousand less than it is asked for, for as long as there is so much.
 fn stingy(key: &IdempotencyKey, asked: &RefundRequest) -> RefundRequest {
     let less = asked.amount.amount_minor - 1_000;
@@ -210,6 +215,14 @@ async fn after_a_part_the_rest_is_asked_for() {
     }
     let amounts: Vec<_> = at_primary(&shop).await.into_iter().map(|(_, amount, _)| amount).collect();
     assert_eq!(amounts, [PRICE - 1_000, 1_000, PRICE - 1_000, 1_000]);
+    let posted: Vec<i64> = sqlx::query_scalar(
+        "select e.amount_minor from booking.ledger_postings p join booking.ledger_entries e using (posting_id)
+         where p.kind = 'refundSucceeded' and e.amount_minor > 0 order by p.at, p.posting_id",
+    )
+    .fetch_all(&shop.pool)
+    .await
+    .unwrap();
+    assert_eq!(posted, amounts, "a part posts its part");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -313,10 +326,10 @@ async fn what_is_under_way_is_not_replayed_and_what_is_in_doubt_is_asked_about()
     assert!(matches!(replay(&shop.engine, foreign).await, Err(ReplayError::NotFound)));
 }
 
-async fn kill(shop: &Shop, saga: SagaId) {
+async fn act(shop: &Shop, saga: SagaId, act: Act) {
     let request = ActRequest {
         saga_id: saga,
-        act: Act::Kill,
+        act,
         reason: "a mistake".to_owned(),
         seq: shop.view(saga).await.run.seq,
         by: "operator".to_owned(),
@@ -336,7 +349,7 @@ async fn what_was_killed_in_doubt_is_asked_about_and_goes_on_by_the_same_key() {
         let saga = cancelled(&shop, placed.order_id).await;
         let submit = Place { definition: "refund-order".to_owned(), step: "submit".to_owned(), lane: Lane::Forward };
         shop.run_and_die(saga, &submit, Death::AfterRecord).await;
-        kill(&shop, saga).await;
+        act(&shop, saga, Act::Kill).await;
         assert_eq!(row(&shop, placed.order_id).await.state, "inDoubt");
         let replayed = saga_of(person_wants(&shop, placed.order_id, "fin").await.unwrap());
         assert_ne!(replayed, saga);
@@ -362,11 +375,33 @@ async fn what_is_told_after_a_kill_is_written_down() {
         }
         let saga = cancelled(&shop, placed.order_id).await;
         shop.run_until(saga, "waiting").await;
-        kill(&shop, saga).await;
+        act(&shop, saga, Act::Kill).await;
         let letter = shop.letter("\"REFUND\",\"eventDate").await;
         shop.receive(&letter).await.unwrap();
         assert_eq!(row(&shop, placed.order_id).await.state, state);
         assert_eq!(shop.see(placed.order_id).await.status, status);
         shop.assert_well().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_has_given_back_by_hand_is_what_was_outstanding() {
+    let shop = Shop::with(BookingSettings::default(), |gateway| Front::refunding(gateway, halving)).await;
+    let placed = shop.confirmed().await;
+    let saga = cancelled(&shop, placed.order_id).await;
+    shop.run_until(saga, "stuck").await;
+    let part = row(&shop, placed.order_id).await;
+    assert_eq!((part.state.as_str(), part.generation, part.outstanding_minor), ("failed", 3, PRICE - 3_937));
+    shop.assert_well().await;
+    let output = json!({
+        "refundId": RefundId(part.refund_id), "reference": "transfer-1",
+        "amount": { "amount": part.outstanding_minor, "currency": "GBP" },
+    });
+    act(&shop, saga, Act::Complete { step: "submit".to_owned(), output, evidence: "a bank statement".to_owned() })
+        .await;
+    shop.run_until(saga, "completed").await;
+    assert_eq!(stands(&shop, placed.order_id).await, ("succeeded".to_owned(), 4, 0));
+    assert_eq!(row(&shop, placed.order_id).await.refunded_minor, PRICE);
+    assert_eq!(shop.see(placed.order_id).await.status, OrderStatus::Cancelled);
+    shop.assert_well().await;
 }
