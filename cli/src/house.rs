@@ -84,7 +84,7 @@ impl House {
             "security.tls_cert_file: only `showrunner api` uses it"
         );
 
-        let pool = stack::connect(&config).await?;
+        let pool = stack::connect_as_owner(&config).await?;
         migrate::schema(&pool).await?;
         drop(pool);
         let stack = Stack::build(&config).await?;

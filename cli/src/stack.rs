@@ -69,10 +69,24 @@ pub(crate) struct Stack {
     pub(crate) retention_days: i32,
 }
 
-/// Connects to the database that the configuration names.
+/// Connects to the database that the configuration names, as processes do.
 pub(crate) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
-    let url = config.servers.database_url.as_ref().context("DATABASE_URL is not set")?;
-    db::connect(url.expose_secret(), CONNECTIONS_MAX).await.context("connecting to the database (DATABASE_URL)")
+    db::connect_as_process(database_url(config)?, CONNECTIONS_MAX).await.with_context(|| {
+        format!(
+            "connecting to the database (DATABASE_URL) as {0}; `showrunner migrate` makes that role, and its owner or an \
+             administrator gives it to the login: grant {0} to LOGIN",
+            db::PROCESS_ROLE
+        )
+    })
+}
+
+/// Connects to the database that the configuration names, as the login itself: for whom the schema belongs to.
+pub(crate) async fn connect_as_owner(config: &Config) -> anyhow::Result<PgPool> {
+    db::connect(database_url(config)?, 2).await.context("connecting to the database (DATABASE_URL)")
+}
+
+fn database_url(config: &Config) -> anyhow::Result<&str> {
+    config.servers.database_url.as_ref().map(ExposeSecret::expose_secret).context("DATABASE_URL is not set")
 }
 
 impl Stack {

@@ -6,22 +6,47 @@ use sqlx::{
 };
 use std::{str::FromStr, time::Duration};
 
+/// The role that processes have in the database (migration 21): it cannot change history.
+pub const PROCESS_ROLE: &str = "showrunner_process";
 /// How long a pool waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rolls back what a connection may be in the middle of. Where that is nothing, as a rule, a rollback alone would put
 /// a warning into the server's log each time; one that is just begun is quiet.
 const ROLL_BACK: &str = "start transaction; rollback";
 
+/// A pool for a process: each connection has [`PROCESS_ROLE`] from its start, at the price of no statement, and so has
+/// every other that is made with the pool's options.
+///
+/// # Errors
+/// As [`connect`]'s, and when the login may not take the role, or nobody has made it.
+pub async fn connect_as_process(url: &str, connections_max: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.options([("role", PROCESS_ROLE)]);
+    open(options, connections_max).await
+}
+
+/// A pool for whom the schema belongs to.
+///
+/// # Errors
+/// When the URL does not read or nobody answers there, with why.
+pub async fn connect(url: &str, connections_max: u32) -> Result<PgPool, sqlx::Error> {
+    open(PgConnectOptions::from_str(url)?, connections_max).await
+}
+
+/// Gives [`PROCESS_ROLE`] what it needs of all tables there are, and makes the role when nobody has.
+///
+/// # Errors
+/// The database's: it says what an administrator must run when this login may not make roles.
+pub async fn grant_to_processes(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("select engine.grant_to_processes()").execute(pool).await.map(drop)
+}
+
 /// A pool that is safe to drop futures around.
 ///
 /// A future that is dropped while it waits for BEGIN returns its connection inside a transaction (measured with
 /// sqlx 0.8.6 and 0.9.0), and the next borrower's writes vanish. Hence the rollback on every release; a connection that
 /// refuses it is closed.
-///
-/// # Errors
-/// When the URL does not read or nobody answers there, with why.
-pub async fn connect(url: &str, connections_max: u32) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.options([
+async fn open(options: PgConnectOptions, connections_max: u32) -> Result<PgPool, sqlx::Error> {
+    let options = options.options([
         ("idle_in_transaction_session_timeout", "30s"),
         ("statement_timeout", "30s"),
         ("lock_timeout", "10s"),

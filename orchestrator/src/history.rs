@@ -105,11 +105,13 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub async fn analyze_history(&self) -> Result<(), sqlx::Error> {
-        // A connection of its own, because of the time that it may take, and outside of a transaction, so that no
+        // A connection of its own, because of the time that it may take, and a statement for each, so that no
         // snapshot outlasts one table.
         let mut connection = self.pool().acquire().await?.detach();
         sqlx::raw_sql("set statement_timeout = '15min'").execute(&mut connection).await?;
-        sqlx::raw_sql("analyze (skip_locked) engine.sagas, engine.journal").execute(&mut connection).await?;
+        for statement in ["select engine.analyze_sagas()", "select engine.analyze_journal()"] {
+            sqlx::query(statement).execute(&mut connection).await?;
+        }
         connection.close().await
     }
 }

@@ -5,6 +5,8 @@
 mod access;
 #[path = "workflows/breakers.rs"]
 mod breakers;
+#[path = "workflows/database_role.rs"]
+mod database_role;
 #[path = "workflows/gateways_conformance.rs"]
 mod gateways_conformance;
 #[path = "workflows/ledger.rs"]

@@ -1,7 +1,7 @@
 //! `showrunner migrate`
 
 use anyhow::Context;
-use orchestrator::{Catalog, Engine};
+use orchestrator::{Catalog, Engine, db};
 use sqlx::{PgPool, migrate::Migrator};
 
 use crate::{
@@ -15,7 +15,7 @@ pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Brings the schema and the definitions up to date. Twice, or by two at once, does it once.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
-    let pool = stack::connect(config).await?;
+    let pool = stack::connect_as_owner(config).await?;
     schema(&pool).await?;
     let stack = Stack::build(config).await?;
     definitions(&stack.engine, config.worker.demo_actions).await?;
@@ -23,9 +23,10 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Brings the schema up to date.
+/// Brings the schema up to date, and what processes may do in it.
 pub(crate) async fn schema(pool: &PgPool) -> anyhow::Result<()> {
-    MIGRATIONS.run(pool).await.context("bringing the schema up to date")
+    MIGRATIONS.run(pool).await.context("bringing the schema up to date")?;
+    db::grant_to_processes(pool).await.context("granting processes what they need")
 }
 
 /// Adds the definitions that this binary brings along.

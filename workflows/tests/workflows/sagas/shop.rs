@@ -144,6 +144,8 @@ impl Shop {
         let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
         let url = TestServers::shared().database(&migrations).unwrap();
         let pool = orchestrator::db::connect(&url, 12).await.unwrap();
+        // what is sold runs as processes do; what only tests do is the owner's
+        let process = orchestrator::db::connect_as_process(&url, 12).await.unwrap();
         let configured = |gateway| ConfiguredGateway {
             gateway,
             webhook_secrets: vec![SecretString::from(SECRET)],
@@ -157,14 +159,14 @@ impl Shop {
             demo_actions: true,
         };
         let knobs = Knobs::default();
-        let engine = engine(&pool, &needs, &knobs, LOCAL_STEPS_MAX);
+        let engine = engine(&process, &needs, &knobs, LOCAL_STEPS_MAX);
         engine.catalog().bring_along(&documents(true)).await.unwrap();
         let event = events::create(&pool, &new_event()).await.unwrap().event_id;
         let seats = seat_map(&pool, event, None).await.unwrap().items.into_iter().map(|seat| seat.seat_id).collect();
         Self {
             webhooks: Webhooks::new(engine.clone(), Arc::clone(&needs.gateways)),
             places: Places::new(engine.clone(), needs.settings.order_hold()),
-            holds: Holds::new(pool.clone(), SeatCache::absent(), needs.settings.hold_ttl()),
+            holds: Holds::new(process, SeatCache::absent(), needs.settings.hold_ttl()),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             next_seat: AtomicUsize::new(0),
             sandboxes,
