@@ -214,10 +214,11 @@ async fn a_csv_document_has_exactly_what_matches_and_no_formulas() {
     assert_eq!(app.csv("finance", "/refunds?state=failed").await, [heading]);
 
     // more than one read, and many of one moment
-    let many = "insert into booking.refunds
-                select (jsonb_populate_record(r, jsonb_build_object('refund_id', gen_random_uuid(),
-                    'saga_id', gen_random_uuid(), 'state', 'submitted'))).*
-                from booking.refunds r, generate_series(1, 1100) where r.reason = '-1'";
+    let many = "insert into booking.refunds (refund_id, order_id, payment_id, saga_id, amount_minor, currency, seat_ids,
+                    state, reason, requested_by, requested_at, released_at)
+                select gen_random_uuid(), order_id, payment_id, gen_random_uuid(), amount_minor, currency, seat_ids,
+                    'submitted', reason, requested_by, requested_at, released_at
+                from booking.refunds, generate_series(1, 1100) where reason = '-1'";
     sqlx::raw_sql(many).execute(app.engine.pool()).await.unwrap();
     let lines = app.csv("finance", "/refunds?state=submitted&limit=3").await;
     let ids: std::collections::HashSet<_> = lines.iter().skip(1).map(|line| line.split(',').next()).collect();

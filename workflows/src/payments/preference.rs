@@ -68,7 +68,9 @@ pub(super) async fn change(pool: &PgPool, wanted: &OrderChange<'_>) -> Result<()
     let OrderChange { names, reason, by } = *wanted;
     let mut tx = pool.begin().await?;
     // two at once are written down one after the other, each with what was before
-    sqlx::query!("lock table booking.gateway_order in share row exclusive mode").execute(&mut *tx).await?;
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('booking.gateway_order', 0))")
+        .execute(&mut *tx)
+        .await?;
     let before = sqlx::query_scalar!("select names from booking.gateway_order").fetch_optional(&mut *tx).await?;
     sqlx::query!(
         "insert into booking.gateway_order (names, reason, set_by) values ($1, $2, $3)

@@ -122,7 +122,7 @@ async fn what_the_ledger_has_the_gateways_have_and_the_other_way_round() {
         cancelled(&shop, shop.confirmed().await.order_id).await;
         assert_eq!(shop.run_all(REFUND_ORDER).await, ["completed"]);
         let refused = shop.confirmed().await;
-        shop.gateway_fault(json!({"fault": "decline", "operation": "refund", "count": 1})).await;
+        shop.gateway_fault(json!({"fault": "decline", "operation": "refund"})).await;
         cancelled(&shop, refused.order_id).await;
         shop.until_posted("refundFailed", 1).await;
         shop.heal_gateway().await;
