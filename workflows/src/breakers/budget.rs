@@ -2,7 +2,7 @@
 //! that is what keeps it down.
 //!
 //! Every first call earns a fifth of a repeated one. Somebody who is alone must be able to try again as well, so a few
-//! are there from the beginning, and one more comes with every second.
+//! are there from the beginning, and of those one more comes with every second.
 
 use super::{calls::Repeatable, state::Millis};
 use std::collections::HashMap;
@@ -63,7 +63,8 @@ impl Budget {
     fn trickle(&mut self, now: Millis) {
         let come = now.saturating_sub(self.at).max(0) / TRICKLE_MS;
         self.at = self.at.saturating_add(come * TRICKLE_MS);
-        self.saved = self.saved.saturating_add(come).min(SAVED_MAX);
+        // nobody saves by doing nothing: what comes by itself fills no more than what is there from the beginning
+        self.saved = self.saved.max(self.saved.saturating_add(come).min(RESERVE));
     }
 }
 
@@ -100,6 +101,14 @@ mod tests {
         assert!(budget.take(&call("charge:a"), 800), "what the first call earned, and the rest came by itself");
         assert!(!budget.take(&call("charge:a"), 1_799));
         assert!(budget.take(&call("charge:a"), 1_800));
+    }
+
+    #[test]
+    fn nobody_saves_by_doing_nothing() {
+        let mut budget = Budget::new(0);
+        let asked = (0..60).map(|number| call(format!("charge:{number}"))).collect::<Vec<_>>();
+        assert!(asked.iter().all(|call| budget.take(call, 86_400_000)));
+        assert_eq!(asked.iter().cycle().take(600).filter(|call| budget.take(call, 86_400_000)).count(), 22);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The step that takes the money.
 
 use super::{
-    Gateways, PaymentNote,
+    GATEWAYS_AWAY, Gateways, PaymentNote,
     charges::{Attempted, Known, charges},
-    charging::{Asked, Charging, hold_expired},
+    charging::{Asked, Charging},
     news::told,
     route::{self, Route},
 };
@@ -120,11 +120,17 @@ impl Charge {
         Ok(PaymentNote::Intended { gateway: gateway.to_owned(), key, amount: input.total })
     }
 
-    /// Nobody who could take the payment lets charges through: until the first of them does, or the hold is over.
+    /// Nobody who could take the payment lets charges through: until the first of them does, or no charge can begin any more
+    /// before the hold is over. Then the buyer is told at once, while the seats could still be had in another way.
     fn kept_away(&self, call: &Call, input: &ChargeInput, charges: &[Attempted], takers: &[&str]) -> Halt {
-        let Ok(left) = (input.expires_at - call.now).to_std() else { return hold_expired() };
-        let of_use = takers.iter().filter(|taker| route::next(charges, &[taker]).is_some());
-        let closed = of_use.filter_map(|gateway| Some((self.gateways.charges_closed_for(gateway)?, gateway)));
+        let of_use: Vec<_> = takers.iter().copied().filter(|taker| route::next(charges, &[taker]).is_some()).collect();
+        let call_takes =
+            of_use.iter().filter_map(|name| Some(self.gateways.get(name)?.timeout)).min().unwrap_or_default();
+        let Ok(left) = (input.expires_at - call_takes - call.now).to_std() else {
+            let message = format!("{} takes no charges while the seats are kept", of_use.join(", "));
+            return Halt::permanent(GATEWAYS_AWAY, message);
+        };
+        let closed = of_use.iter().filter_map(|gateway| Some((self.gateways.charges_closed_for(gateway)?, gateway)));
         match closed.min() {
             Some((wait, gateway)) => {
                 Halt::Parked { after: wait.min(left), reason: parked_reason(gateway, Operation::Charge) }

@@ -293,7 +293,7 @@ impl<'a> Charging<'a> {
     }
 }
 
-pub(super) fn hold_expired() -> Halt {
+fn hold_expired() -> Halt {
     Halt::permanent(HOLD_EXPIRED, "the hold has ended before the payment was taken")
 }
 

@@ -195,7 +195,7 @@ async fn when_everybody_is_left_alone_the_order_waits_and_no_longer_than_its_sea
     let placed = shop.order(VISA).await;
     shop.run_until(placed.saga_id, "compensated").await;
     let order = shop.assert_ended(placed.order_id, OrderStatus::Rejected).await;
-    assert_eq!(order.reason.as_deref(), Some("hold-expired"));
+    assert_eq!(order.reason.as_deref(), Some("gateways-away"));
     assert!(entries(&shop, placed.saga_id, "parked").await > 0);
     assert!(order.payments.is_empty(), "nothing was intended");
     shop.assert_well().await;
