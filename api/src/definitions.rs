@@ -6,6 +6,7 @@ use crate::{
     page::{self, Page},
     problem::{Problem, kinds},
     query::{StrictPath, StrictQuery},
+    sagas::acts::{self, ActAsked},
     state::ApiState,
     strict_json::{JSON_BYTES_MAX, StrictJson, read_body},
     text,
@@ -24,6 +25,7 @@ use orchestrator::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
+use workflows::approvals::Activation;
 
 /// The name of this list in cursors.
 const LIST: &str = "definitions";
@@ -253,10 +255,12 @@ pub(crate) struct Activated {
     version: i32,
 }
 
-/// Makes new sagas use this version. Those that run stay on theirs.
+/// Makes new sagas use this version, once a second person has consented (`POST /approvals/{id}/approve`); at once where it
+/// is the version that they used before the present one. Those that run stay on theirs.
 #[utoipa::path(post, path = "/definitions/{name}/{version}/activate", tag = "definitions",
     operation_id = "activateDefinition", params(("name" = String, Path), ("version" = i32, Path)),
-    request_body = Activate, responses((status = 202, body = Activated)))]
+    request_body = Activate,
+    responses((status = 202, content((ActAsked = "application/json"), (Activated = "application/json")))))]
 pub(crate) async fn activate(
     State(state): State<ApiState>,
     Caller(caller): Caller,
@@ -266,11 +270,18 @@ pub(crate) async fn activate(
 ) -> Result<Response, Problem> {
     let reason = text::reason(&body.reason)?;
     let by = Author { name: &caller.name, address: Some(address) };
-    let done = state.engine.catalog().activate(&name, version, by, reason).await;
-    done.map_err(|error| match error {
-        ActivateError::Unknown { .. } => Problem::not_found(VERSION),
-        ActivateError::Invalid { mistakes, .. } => invalid(&mistakes),
-        ActivateError::Database(error) => error.into(),
-    })?;
-    Ok((StatusCode::ACCEPTED, Json(Activated { name, version })).into_response())
+    match state.asks.activate(&name, version, reason, by).await? {
+        Activation::Now => Ok((StatusCode::ACCEPTED, Json(Activated { name, version })).into_response()),
+        Activation::Asked(asked) => Ok(acts::asked_for(asked)),
+    }
+}
+
+impl From<ActivateError> for Problem {
+    fn from(error: ActivateError) -> Self {
+        match error {
+            ActivateError::Unknown { .. } => Self::not_found(VERSION),
+            ActivateError::Invalid { mistakes, .. } => invalid(&mistakes),
+            ActivateError::Database(error) => error.into(),
+        }
+    }
 }

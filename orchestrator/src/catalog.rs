@@ -4,7 +4,7 @@
 mod versions;
 
 pub use crate::definition::{InputMistake, Mistake};
-pub use versions::{ActiveVersion, Author, Listed, Version};
+pub use versions::{ActiveVersion, Author, Listed, Version, activate_in_tx};
 
 use crate::{
     action::Registry,
@@ -226,7 +226,8 @@ impl<S: Store> Catalog<S> {
         (now.saturating_duration_since(*since) < ACTIVE_FOR_MAX).then(|| Arc::clone(known))
     }
 
-    fn forget_active(&self, name: &str) {
+    /// Which version is active is asked for again.
+    pub fn forget_active(&self, name: &str) {
         self.0.active.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 

@@ -9,7 +9,7 @@ mod decide;
 mod list;
 mod state;
 
-pub use ask::{AskError, Asked, Asks, Begun, expire};
+pub use ask::{Activation, AskError, Asked, Asks, Begun, expire};
 pub use decide::{DecideError, Decided, Decision, decide};
 pub use list::{Approval, ApprovalFilter, find, list};
 pub use state::{ApprovalEvent, ApprovalState, IllegalApprovalTransition, NotAnApprovalState};
@@ -29,11 +29,13 @@ pub enum ApprovedAct {
     Kill,
     /// One act is done to many sagas.
     Batch,
+    /// New sagas use another version of their definition.
+    Activate,
 }
 
 impl ApprovedAct {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Refund, Self::Kill, Self::Batch];
+    pub const ALL: [Self; 4] = [Self::Refund, Self::Kill, Self::Batch, Self::Activate];
 
     /// As it is stored and shown.
     #[must_use]
@@ -42,6 +44,7 @@ impl ApprovedAct {
             Self::Refund => "refund",
             Self::Kill => "kill",
             Self::Batch => "batch",
+            Self::Activate => "activate",
         }
     }
 
@@ -55,7 +58,7 @@ impl ApprovedAct {
     pub fn role(self) -> Role {
         match self {
             Self::Refund => Role::Finance,
-            Self::Kill | Self::Batch => Role::Operator,
+            Self::Kill | Self::Batch | Self::Activate => Role::Operator,
         }
     }
 
@@ -65,6 +68,7 @@ impl ApprovedAct {
             Self::Refund => "refund.request",
             Self::Kill => "kill.request",
             Self::Batch => "batch.request",
+            Self::Activate => "definition.request",
         }
     }
 
@@ -77,6 +81,8 @@ impl ApprovedAct {
             (Self::Kill, false) => "kill.reject",
             (Self::Batch, true) => "batch.approve",
             (Self::Batch, false) => "batch.reject",
+            (Self::Activate, true) => "definition.approve",
+            (Self::Activate, false) => "definition.reject",
         }
     }
 

@@ -40,6 +40,8 @@ use std::time::Duration;
 pub const AMOUNT_MISMATCH: &str = "amount-mismatch";
 /// The seats are not kept any longer.
 pub const HOLD_EXPIRED: &str = "hold-expired";
+/// The code of a payment that no gateway could be asked for in time.
+pub const GATEWAYS_AWAY: &str = "gateways-away";
 
 /// How many calls one attempt makes one after another, each of which may take its time: what is asked about first, what
 /// is done then, and what that came to where its answer does not say.

@@ -205,6 +205,7 @@ impl From<AskError> for Problem {
                 Self::new(&kinds::NOT_ALLOWED, format!("{error}.")).with("approvalId", approval_id.to_string())
             }
             AskError::Act(refused) => problem(refused),
+            AskError::Definition(refused) => refused.into(),
             AskError::Batch(refused) => refused.into(),
             AskError::Database(error) => error.into(),
         }

@@ -265,15 +265,27 @@ async fn definitions_become_versions_and_active_by_choice() {
     app.post("client", "/sagas", &json!({"definition": "mine", "input": {}, "idempotencyKey": "1"}))
         .await
         .expect_problem(400, "unknown-definition");
-    let activate = app.post("operator", "/definitions/mine/1/activate", &json!({"reason": "first"})).await.expect(202);
-    assert_eq!(activate.body["version"], 1);
+    let asked = app.post("operator", "/definitions/mine/1/activate", &json!({"reason": "first"})).await.expect(202);
+    let approve = format!("/approvals/{}/approve", asked.text("/approvalId"));
+    app.post("operator", &approve, &json!({"reason": "mine"})).await.expect_problem(403, "four-eyes");
+    app.post("admin", &approve, &json!({"reason": "seen"})).await.expect(202);
     app.post("operator", "/definitions/mine/2/activate", &json!({"reason": "no"}))
         .await
         .expect_problem(404, "not-found");
     let acts = app.get("operator", "/audit?object=mine/1").await.expect(200).body["items"].clone();
     let recorded: Vec<_> =
         acts.as_array().unwrap().iter().map(|act| (&act["act"], act["address"].is_string())).collect();
-    assert_eq!(recorded, [(&json!("definition.activate"), true), (&json!("definition.apply"), true)]);
+    let told = [
+        ("definition.approve", true),
+        ("definition.activate", false),
+        ("definition.approve", true),
+        ("definition.request", true),
+        ("definition.apply", true),
+    ];
+    assert_eq!(
+        recorded,
+        told.map(|(act, address)| (json!(act), address)).each_ref().map(|(act, address)| (act, *address))
+    );
     app.post("client", "/sagas", &json!({"definition": "mine", "input": {}, "idempotencyKey": "1"})).await.expect(202);
     let shown = app.get("viewer", "/definitions/mine").await.expect(200).body;
     assert_eq!((&shown["version"], &shown["active"]), (&json!(1), &json!(true)));

@@ -88,6 +88,8 @@ pub(crate) async fn run(command: DefinitionCommand) -> anyhow::Result<()> {
             let answer = remote.client().post(&path, &json!({ "reason": reason })).await?;
             if remote.json {
                 output::json(&answer);
+            } else if let Some(approval) = answer.get("approvalId").and_then(Value::as_str) {
+                output::line(&format!("new sagas of {name} use it once a second person approves: {approval}"));
             } else {
                 output::line(&format!("new sagas of {name} use version {version}"));
             }

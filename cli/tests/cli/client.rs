@@ -10,13 +10,15 @@ pub(super) struct Api {
     pub(super) http: Client,
     pub(super) base: String,
     pub(super) token: String,
+    /// Another administrator's, where there is one.
+    pub(super) second: String,
 }
 
 impl Api {
     pub(super) fn new(base: &str, token: &str) -> Self {
         // another test may have been first
         drop(rustls::crypto::ring::default_provider().install_default());
-        Self { http: Client::new(), base: base.to_owned(), token: token.to_owned() }
+        Self { http: Client::new(), base: base.to_owned(), token: token.to_owned(), second: String::new() }
     }
 
     /// The answer, where the connection holds.

@@ -144,29 +144,36 @@ impl Catalog {
         by: impl Into<Author<'_>>,
         reason: &str,
     ) -> Result<(), ActivateError> {
-        let by = by.into();
-        let unknown = || ActivateError::Unknown { name: name.to_owned(), version };
-        let known = self.get(name, version).await?.ok_or_else(unknown)?;
-        if let Err(mistakes) = Definition::read(&known.source, self.registry()) {
-            return Err(ActivateError::Invalid { name: name.to_owned(), version, mistakes });
-        }
+        self.can_activate(name, version).await?;
         let mut tx = self.0.store.pool().begin().await?;
-        sqlx::query!(
-            "insert into engine.active_definitions (name, version, chosen_by, reason) values ($1, $2, $3, $4)
-             on conflict (name) do update
-             set version = excluded.version, chosen_by = excluded.chosen_by, reason = excluded.reason,
-                 activated_at = now()",
-            name,
-            version,
-            by.name,
-            reason
-        )
-        .execute(&mut *tx)
-        .await?;
-        record_act(&mut tx, by, "definition.activate", name, version, reason).await?;
+        activate_in_tx(&mut tx, name, version, by.into(), reason).await?;
         tx.commit().await?;
         self.forget_active(name);
         Ok(())
+    }
+
+    /// Whether this version could be the one that new sagas use here.
+    ///
+    /// # Errors
+    /// As [`Catalog::activate`].
+    pub async fn can_activate(&self, name: &str, version: i32) -> Result<Arc<Known>, ActivateError> {
+        let unknown = || ActivateError::Unknown { name: name.to_owned(), version };
+        let known = self.get(name, version).await?.ok_or_else(unknown)?;
+        match Definition::read(&known.source, self.registry()) {
+            Ok(_) => Ok(known),
+            Err(mistakes) => Err(ActivateError::Invalid { name: name.to_owned(), version, mistakes }),
+        }
+    }
+
+    /// The version that new sagas use, and the one that they used before it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn active_and_before(&self, name: &str) -> Result<(Option<i32>, Option<i32>), sqlx::Error> {
+        let row = sqlx::query!("select version, version_before from engine.active_definitions where name = $1", name)
+            .fetch_optional(self.0.store.pool())
+            .await?;
+        Ok(row.map_or((None, None), |row| (Some(row.version), row.version_before)))
     }
 
     /// Every definition with its versions, by name.
@@ -280,12 +287,41 @@ async fn add(tx: &mut PgConnection, definition: &Definition, source: &str, by: &
     Ok(Applied { name: name.clone(), version, digest, new: true })
 }
 
+/// As [`Catalog::activate`], in the caller's transaction, of what [`Catalog::can_activate`]. A caller that has committed
+/// calls [`Catalog::forget_active`].
+///
+/// # Errors
+/// The database's.
+pub async fn activate_in_tx(
+    tx: &mut PgConnection,
+    name: &str,
+    version: i32,
+    by: Author<'_>,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into engine.active_definitions as active (name, version, chosen_by, reason) values ($1, $2, $3, $4)
+         on conflict (name) do update
+         set version = excluded.version, chosen_by = excluded.chosen_by, reason = excluded.reason, activated_at = now(),
+             version_before =
+                 case when active.version = excluded.version then active.version_before else active.version end",
+        name,
+        version,
+        by.name,
+        reason
+    )
+    .execute(&mut *tx)
+    .await?;
+    record_act(tx, by, "definition.activate", name, version, reason).await
+}
+
 /// Only a version that is newer becomes active: where two releases run side by side, the one that starts last
 /// does not take the other's definition away.
 async fn activate_brought(tx: &mut PgConnection, applied: &Applied) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "insert into engine.active_definitions as active (name, version) values ($1, $2)
-         on conflict (name) do update set version = excluded.version, activated_at = now()
+         on conflict (name) do update
+         set version = excluded.version, activated_at = now(), version_before = active.version
          where active.chosen_by is null and active.version < excluded.version",
         applied.name,
         applied.version

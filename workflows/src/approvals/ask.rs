@@ -9,7 +9,7 @@ use crate::{
 use orchestrator::{
     Engine,
     acts::{Act, ActError, ActRequest, DoneAct, record_in_tx},
-    catalog::Author,
+    catalog::{ActivateError, Author},
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -38,6 +38,9 @@ pub enum AskError {
     /// The saga's state forbids it.
     #[error(transparent)]
     Act(#[from] ActError),
+    /// The version cannot be used.
+    #[error(transparent)]
+    Definition(#[from] ActivateError),
     /// The batch cannot be begun.
     #[error(transparent)]
     Batch(#[from] ChangeError),
@@ -51,6 +54,15 @@ pub enum AskError {
 pub enum Begun {
     /// It is small enough for one person.
     Now(Changed),
+    /// A second person has to consent.
+    Asked(Asked),
+}
+
+/// What became of a version that somebody wants new sagas to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// They use it: they did before.
+    Now,
     /// A second person has to consent.
     Asked(Asked),
 }
@@ -106,6 +118,34 @@ impl Asks {
             return Ok(Begun::Now(Changed::Already(plan.state)));
         }
         ask(&self.engine, &new, by).await.map(Begun::Asked)
+    }
+
+    /// Asks for a version to become the one that new sagas use. Whoever goes back to the version before needs nobody's
+    /// consent.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn activate(
+        &self,
+        name: &str,
+        version: i32,
+        reason: &str,
+        by: Author<'_>,
+    ) -> Result<Activation, AskError> {
+        let catalog = self.engine.catalog();
+        let known = catalog.can_activate(name, version).await?;
+        let (active, before) = catalog.active_and_before(name).await?;
+        if before == Some(version) {
+            catalog.activate(name, version, by, reason).await?;
+            return Ok(Activation::Now);
+        }
+        let object = version_object(name, version);
+        let content = json!({ "digest": known.digest, "activeNow": active });
+        let new = self.new_approval(ApprovedAct::Activate, &object, &content, reason, by);
+        if let Some(before) = asked_before(&self.engine, &new).await? {
+            return Ok(Activation::Asked(Asked::Replayed(before)));
+        }
+        ask(&self.engine, &new, by).await.map(Activation::Asked)
     }
 
     fn new_approval<'a>(
@@ -194,6 +234,17 @@ pub async fn expire(engine: &Engine) -> Result<u64, sqlx::Error> {
     .execute(engine.pool())
     .await?;
     Ok(expired.rows_affected())
+}
+
+/// How a version is named in an approval.
+fn version_object(name: &str, version: i32) -> String {
+    format!("{name}/{version}")
+}
+
+/// The version that is named so.
+pub(super) fn version_of(object: &str) -> Option<(&str, i32)> {
+    let (name, version) = object.rsplit_once('/')?;
+    Some((name, version.parse().ok()?))
 }
 
 /// What is frozen of a kill.

@@ -1,6 +1,10 @@
 //! A second person decides: once, knowing what it is about, and never about what they have asked for themselves.
 
-use super::{Approval, ApprovalEvent, ApprovalState, ApprovedAct, approval_signal, ask::seq_of, end, find, read_state};
+use super::{
+    Approval, ApprovalEvent, ApprovalState, ApprovedAct, approval_signal,
+    ask::{seq_of, version_of},
+    end, find, read_state,
+};
 use crate::{
     access::{Principal, Role},
     batches::{self, ChangeError, Changed},
@@ -14,7 +18,7 @@ use orchestrator::{
     acts::{
         Act, ActError, ActRequest, DoneAct, PreparedAct, PreparedSignal, Signalled, record_in_tx, record_refused_in_tx,
     },
-    catalog::Author,
+    catalog::{ActivateError, Author, activate_in_tx},
 };
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -133,6 +137,8 @@ enum Follows {
     Killed(Option<PreparedAct>),
     /// A batch is begun.
     Begun(BatchId),
+    /// New sagas use this version of that definition, if they still can.
+    Activated(Option<(String, i32)>),
 }
 
 /// A decision in the hand.
@@ -158,6 +164,7 @@ impl Deciding<'_> {
             ApprovedAct::Refund => Follows::Told(self.signal().await?),
             ApprovedAct::Kill => Follows::Killed(self.kill().await?),
             ApprovedAct::Batch => Follows::Begun(self.object()?),
+            ApprovedAct::Activate => Follows::Activated(self.version().await?),
         })
     }
 
@@ -192,6 +199,20 @@ impl Deciding<'_> {
         }
     }
 
+    /// The version that new sagas are to use, if nothing has changed since.
+    async fn version(&self) -> Result<Option<(String, i32)>, DecideError> {
+        let Some((name, version)) = version_of(&self.approval.object) else { return Ok(None) };
+        let catalog = self.engine.catalog();
+        let known = match catalog.can_activate(name, version).await {
+            Ok(known) => known,
+            Err(ActivateError::Database(error)) => return Err(error.into()),
+            Err(_) => return Ok(None),
+        };
+        let (active, _) = catalog.active_and_before(name).await?;
+        let present = json!({ "digest": known.digest, "activeNow": active });
+        Ok((present == self.approval.content).then(|| (name.to_owned(), version)))
+    }
+
     /// Why it cannot be done any more. With consent to what no saga waits for, it is done here.
     async fn obstacle(&self, tx: &mut Tx, follows: &Follows, is_awaited: bool) -> Result<Option<String>, DecideError> {
         const OVER: &str = "what was asked for is over";
@@ -204,6 +225,12 @@ impl Deciding<'_> {
             }
             _ if !self.decision.consents => Ok(None),
             Follows::Killed(None) => Ok(Some(OVER.to_owned())),
+            Follows::Activated(None) => Ok(Some(CHANGED.to_owned())),
+            Follows::Activated(Some((name, version))) => {
+                let by = Author { name: &self.approval.requested_by, address: None };
+                activate_in_tx(tx, name, *version, by, &self.approval.reason).await?;
+                Ok(None)
+            }
             Follows::Killed(Some(kill)) => match self.engine.act_in_tx(tx, kill).await {
                 Ok(_) => Ok(None),
                 Err(refused @ (ActError::MovedOn { .. } | ActError::NotAllowed(_))) => Ok(Some(refused.to_string())),
@@ -292,6 +319,9 @@ impl Deciding<'_> {
         });
         record_in_tx(&mut tx, &self.done(detail)).await?;
         tx.commit().await?;
+        if let (ApprovedAct::Activate, Some((name, _))) = (self.act, version_of(&self.approval.object)) {
+            self.engine.catalog().forget_active(name);
+        }
         self.engine.hint();
         let (decided_by, decision_reason) = (Some(self.by.to_owned()), Some(self.decision.reason.clone()));
         let ended_at = Some(ended_at);

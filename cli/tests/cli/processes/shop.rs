@@ -132,8 +132,12 @@ impl Api {
         let answer: Value = request.body(yaml.to_owned()).send().await.unwrap().json().await.unwrap();
         let version = answer["version"].as_i64().unwrap_or_else(|| panic!("{answer:#}"));
         let path = format!("/definitions/{name}/{version}/activate");
-        let (status, answer) = self.ask(Method::POST, &path, Some(json!({ "reason": "a test" }))).await;
-        assert!(status.is_success(), "{answer}");
+        let reason = json!({ "reason": "a test" });
+        let (status, answer) = self.ask(Method::POST, &path, Some(reason.clone())).await;
+        let approval = answer["approvalId"].as_str().unwrap_or_else(|| panic!("{status}: {answer:#}"));
+        let url = format!("{}/approvals/{approval}/approve", self.base);
+        let consent = self.http.post(url).bearer_auth(&self.second).json(&reason).send().await.unwrap();
+        assert_eq!(consent.status(), 202);
         version
     }
 

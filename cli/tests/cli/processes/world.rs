@@ -30,6 +30,8 @@ pub(super) struct World {
     /// Where the first API listens, and the gateways send their events.
     api_address: String,
     token: String,
+    /// Who consents to what the first one asks for.
+    second: String,
     scratch: Scratch,
 }
 
@@ -56,10 +58,11 @@ impl World {
         let configuration = format!("{CONFIGURATION}{}", gateways.configuration());
         std::fs::write(scratch.0.join("showrunner.toml"), configuration).unwrap();
         let redis_url = TestServers::shared().redis_url();
-        let token = String::new();
-        let mut world = Self { servers, redis_url, gateways, api_address, token, scratch };
+        let (token, second) = (String::new(), String::new());
+        let mut world = Self { servers, redis_url, gateways, api_address, token, second, scratch };
         world.run(&["migrate"]);
         world.token = world.new_token("admin", "admin");
+        world.second = world.new_token("admin", "second");
         world
     }
 
@@ -134,7 +137,8 @@ impl World {
             self.log_of(name),
         );
         let serving = program.says("serving http://").await;
-        let api = Api::new(serving.trim_start_matches("serving "), &self.token);
+        let mut api = Api::new(serving.trim_start_matches("serving "), &self.token);
+        api.second.clone_from(&self.second);
         (program, api)
     }
 
