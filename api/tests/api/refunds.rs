@@ -214,7 +214,8 @@ async fn a_csv_document_has_exactly_what_matches_and_no_formulas() {
     assert_eq!(app.csv("finance", "/refunds?state=failed").await, [heading]);
 
     // more than one read, and many of one moment
-    let many = "insert into booking.refunds (refund_id, order_id, payment_id, saga_id, amount_minor, currency, seat_ids,
+    let many =
+        "insert into booking.refunds (refund_id, order_id, payment_id, saga_id, amount_minor, currency, seat_ids,
                     state, reason, requested_by, requested_at, released_at)
                 select gen_random_uuid(), order_id, payment_id, gen_random_uuid(), amount_minor, currency, seat_ids,
                     'submitted', reason, requested_by, requested_at, released_at
