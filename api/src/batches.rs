@@ -6,7 +6,10 @@ use crate::{
     problem::{Problem, kinds},
     query::{StrictPath, StrictQuery},
     replay,
-    sagas::{acts, list::Asked},
+    sagas::{
+        acts::{self, ActAsked},
+        list::Asked,
+    },
     state::ApiState,
     strict_json::StrictJson,
     text,
@@ -95,6 +98,16 @@ pub(crate) struct BatchStarted {
     #[schema(value_type = String)]
     batch_id: BatchId,
     state: &'static str,
+}
+
+/// What became of the beginning of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum BatchAnswer {
+    /// It has begun.
+    Begun(BatchStarted),
+    /// A second person has to consent.
+    Asked(ActAsked),
 }
 
 /// A batch.
@@ -215,7 +228,7 @@ impl BatchShown {
 /// Plans an act on many sagas, or begins what was planned: exactly that, once. Above the installation's limit the beginning
 /// is answered with an `approvalId`, and happens when a second person has consented.
 #[utoipa::path(post, path = "/batches", tag = "batches", operation_id = "planOrStartBatch", request_body = BatchBody,
-    responses((status = 200, body = PlanShown, description = "The plan"), (status = 202, body = BatchStarted)))]
+    responses((status = 200, body = PlanShown, description = "The plan"), (status = 202, body = BatchAnswer)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
@@ -231,7 +244,7 @@ pub(crate) async fn create(
         return match state.asks.start(plan, by).await? {
             Begun::Now(Changed::Now(now)) => Ok(started(plan, now.as_str())),
             Begun::Now(Changed::Already(now)) => Ok(replay::marked(started(plan, now.as_str()))),
-            Begun::Asked(asked) => Ok(acts::asked_for(asked)),
+            Begun::Asked(asked) => Ok(acts::asked_for(asked, BatchAnswer::Asked)),
         };
     }
     if !body.dry_run {
@@ -243,7 +256,7 @@ pub(crate) async fn create(
 }
 
 fn started(batch_id: BatchId, state: &'static str) -> Response {
-    (StatusCode::ACCEPTED, Json(BatchStarted { batch_id, state })).into_response()
+    (StatusCode::ACCEPTED, Json(BatchAnswer::Begun(BatchStarted { batch_id, state }))).into_response()
 }
 
 fn plan_shown(planned: Planned) -> PlanShown {

@@ -255,12 +255,22 @@ pub(crate) struct Activated {
     version: i32,
 }
 
+/// What became of an activation.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ActivationAnswer {
+    /// A second person has to consent.
+    Asked(ActAsked),
+    /// New sagas use it.
+    Now(Activated),
+}
+
 /// Makes new sagas use this version, once a second person has consented (`POST /approvals/{id}/approve`); at once where it
 /// is the version that they used before the present one. Those that run stay on theirs.
 #[utoipa::path(post, path = "/definitions/{name}/{version}/activate", tag = "definitions",
     operation_id = "activateDefinition", params(("name" = String, Path), ("version" = i32, Path)),
     request_body = Activate,
-    responses((status = 202, content((ActAsked = "application/json"), (Activated = "application/json")))))]
+    responses((status = 202, body = ActivationAnswer)))]
 pub(crate) async fn activate(
     State(state): State<ApiState>,
     Caller(caller): Caller,
@@ -271,8 +281,11 @@ pub(crate) async fn activate(
     let reason = text::reason(&body.reason)?;
     let by = Author { name: &caller.name, address: Some(address) };
     match state.asks.activate(&name, version, reason, by).await? {
-        Activation::Now => Ok((StatusCode::ACCEPTED, Json(Activated { name, version })).into_response()),
-        Activation::Asked(asked) => Ok(acts::asked_for(asked)),
+        Activation::Now => {
+            let answer = ActivationAnswer::Now(Activated { name, version });
+            Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+        }
+        Activation::Asked(asked) => Ok(acts::asked_for(asked, ActivationAnswer::Asked)),
     }
 }
 

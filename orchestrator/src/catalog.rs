@@ -4,7 +4,7 @@
 mod versions;
 
 pub use crate::definition::{InputMistake, Mistake};
-pub use versions::{ActiveVersion, Author, Listed, Version, activate_in_tx};
+pub use versions::{ActiveVersion, Author, Listed, Version, activate_in_tx, active_in_tx};
 
 use crate::{
     action::Registry,

@@ -186,12 +186,12 @@ pub(crate) async fn kill(asked: Asked<ActBody>) -> Result<Response, Problem> {
     let (reason, by) = (text::reason(&body.reason)?.to_owned(), caller.name.clone());
     let request = ActRequest { saga_id, act: Act::Kill, reason, seq: body.seq, by, address: None };
     let by = Author { name: &caller.name, address: Some(address) };
-    Ok(asked_for(state.asks.kill(request, by).await?))
+    Ok(asked_for(state.asks.kill(request, by).await?, |asked| asked))
 }
 
-/// A second person is asked.
-pub(crate) fn asked_for(asked: approvals::Asked) -> Response {
-    let answer = |approval_id| (StatusCode::ACCEPTED, Json(ActAsked { approval_id })).into_response();
+/// A second person is asked; `body` makes of that what the route answers with.
+pub(crate) fn asked_for<B: Serialize>(asked: approvals::Asked, body: impl Fn(ActAsked) -> B) -> Response {
+    let answer = |approval_id| (StatusCode::ACCEPTED, Json(body(ActAsked { approval_id }))).into_response();
     match asked {
         approvals::Asked::New(approval) => answer(approval),
         approvals::Asked::Replayed(approval) => replay::marked(answer(approval)),

@@ -272,10 +272,27 @@ async fn definitions_become_versions_and_active_by_choice() {
     app.post("operator", "/definitions/mine/2/activate", &json!({"reason": "no"}))
         .await
         .expect_problem(404, "not-found");
+    // of two that somebody has asked for, one after the other was consented to is not what it was
+    let second = yaml.replace("step: a", "step: b");
+    put("mine", &second).await.expect(201);
+    let third = yaml.replace("step: a", "step: c");
+    put("mine", &third).await.expect(201);
+    let mut asked = Vec::new();
+    for version in [2, 3] {
+        let path = format!("/definitions/mine/{version}/activate");
+        let answer = app.post("operator", &path, &json!({"reason": "newer"})).await.expect(202);
+        asked.push(format!("/approvals/{}/approve", answer.text("/approvalId")));
+    }
+    app.post("admin", &asked[0], &json!({"reason": "seen"})).await.expect(202);
+    app.post("admin", &asked[1], &json!({"reason": "seen"})).await.expect_problem(409, "approval-void");
+    // back at once, by one person
+    let back = app.post("operator", "/definitions/mine/1/activate", &json!({"reason": "worse"})).await.expect(202);
+    assert_eq!(back.body["version"], 1);
     let acts = app.get("operator", "/audit?object=mine/1").await.expect(200).body["items"].clone();
     let recorded: Vec<_> =
         acts.as_array().unwrap().iter().map(|act| (&act["act"], act["address"].is_string())).collect();
     let told = [
+        ("definition.activate", true),
         ("definition.approve", true),
         ("definition.activate", false),
         ("definition.approve", true),

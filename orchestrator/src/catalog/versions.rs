@@ -287,6 +287,16 @@ async fn add(tx: &mut PgConnection, definition: &Definition, source: &str, by: &
     Ok(Applied { name: name.clone(), version, digest, new: true })
 }
 
+/// The version that new sagas use; nobody changes it until the transaction is over.
+///
+/// # Errors
+/// The database's.
+pub async fn active_in_tx(tx: &mut PgConnection, name: &str) -> Result<Option<i32>, sqlx::Error> {
+    sqlx::query_scalar!("select version from engine.active_definitions where name = $1 for update", name)
+        .fetch_optional(tx)
+        .await
+}
+
 /// As [`Catalog::activate`], in the caller's transaction, of what [`Catalog::can_activate`]. A caller that has committed
 /// calls [`Catalog::forget_active`].
 ///

@@ -9,7 +9,7 @@ use crate::{
 use orchestrator::{
     Engine,
     acts::{Act, ActError, ActRequest, DoneAct, record_in_tx},
-    catalog::{ActivateError, Author},
+    catalog::{ActivateError, Author, Known},
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -140,7 +140,7 @@ impl Asks {
             return Ok(Activation::Now);
         }
         let object = version_object(name, version);
-        let content = json!({ "digest": known.digest, "activeNow": active });
+        let content = activation(&known, active);
         let new = self.new_approval(ApprovedAct::Activate, &object, &content, reason, by);
         if let Some(before) = asked_before(&self.engine, &new).await? {
             return Ok(Activation::Asked(Asked::Replayed(before)));
@@ -234,6 +234,11 @@ pub async fn expire(engine: &Engine) -> Result<u64, sqlx::Error> {
     .execute(engine.pool())
     .await?;
     Ok(expired.rows_affected())
+}
+
+/// What is frozen of an activation: what new sagas would do, and in the place of which version.
+pub(super) fn activation(known: &Known, active: Option<i32>) -> Value {
+    json!({ "digest": known.digest, "activeNow": active })
 }
 
 /// How a version is named in an approval.

@@ -2,7 +2,7 @@
 
 use super::{
     Approval, ApprovalEvent, ApprovalState, ApprovedAct, approval_signal,
-    ask::{seq_of, version_of},
+    ask::{activation, seq_of, version_of},
     end, find, read_state,
 };
 use crate::{
@@ -18,11 +18,11 @@ use orchestrator::{
     acts::{
         Act, ActError, ActRequest, DoneAct, PreparedAct, PreparedSignal, Signalled, record_in_tx, record_refused_in_tx,
     },
-    catalog::{ActivateError, Author, activate_in_tx},
+    catalog::{ActivateError, Author, Known, activate_in_tx, active_in_tx},
 };
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Postgres, Transaction};
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 type Tx = Transaction<'static, Postgres>;
 
@@ -137,8 +137,8 @@ enum Follows {
     Killed(Option<PreparedAct>),
     /// A batch is begun.
     Begun(BatchId),
-    /// New sagas use this version of that definition, if they still can.
-    Activated(Option<(String, i32)>),
+    /// New sagas use this version, if they still can.
+    Activated(Option<Arc<Known>>),
 }
 
 /// A decision in the hand.
@@ -159,6 +159,7 @@ struct Standing {
 }
 
 impl Deciding<'_> {
+    /// What would follow, with all that is read before the transaction.
     async fn prepare(&self) -> Result<Follows, DecideError> {
         Ok(match self.act {
             ApprovedAct::Refund => Follows::Told(self.signal().await?),
@@ -199,18 +200,14 @@ impl Deciding<'_> {
         }
     }
 
-    /// The version that new sagas are to use, if nothing has changed since.
-    async fn version(&self) -> Result<Option<(String, i32)>, DecideError> {
+    /// The version that new sagas are to use, if they could.
+    async fn version(&self) -> Result<Option<Arc<Known>>, DecideError> {
         let Some((name, version)) = version_of(&self.approval.object) else { return Ok(None) };
-        let catalog = self.engine.catalog();
-        let known = match catalog.can_activate(name, version).await {
-            Ok(known) => known,
-            Err(ActivateError::Database(error)) => return Err(error.into()),
-            Err(_) => return Ok(None),
-        };
-        let (active, _) = catalog.active_and_before(name).await?;
-        let present = json!({ "digest": known.digest, "activeNow": active });
-        Ok((present == self.approval.content).then(|| (name.to_owned(), version)))
+        match self.engine.catalog().can_activate(name, version).await {
+            Ok(known) => Ok(Some(known)),
+            Err(ActivateError::Database(error)) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Why it cannot be done any more. With consent to what no saga waits for, it is done here.
@@ -226,9 +223,12 @@ impl Deciding<'_> {
             _ if !self.decision.consents => Ok(None),
             Follows::Killed(None) => Ok(Some(OVER.to_owned())),
             Follows::Activated(None) => Ok(Some(CHANGED.to_owned())),
-            Follows::Activated(Some((name, version))) => {
+            Follows::Activated(Some(known)) => {
+                if activation(known, active_in_tx(tx, &known.name).await?) != self.approval.content {
+                    return Ok(Some(CHANGED.to_owned()));
+                }
                 let by = Author { name: &self.approval.requested_by, address: None };
-                activate_in_tx(tx, name, *version, by, &self.approval.reason).await?;
+                activate_in_tx(tx, &known.name, known.version, by, &self.approval.reason).await?;
                 Ok(None)
             }
             Follows::Killed(Some(kill)) => match self.engine.act_in_tx(tx, kill).await {
