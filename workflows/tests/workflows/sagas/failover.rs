@@ -131,6 +131,19 @@ async fn when_nobody_could_be_reached_the_first_is_asked_again_by_the_same_key()
 }
 
 #[tokio::test]
+async fn an_order_outlives_that_both_gateways_are_broken_for_seconds() {
+    let shop = Shop::with_backup("adyen").await;
+    for gateway in [PRIMARY, BACKUP] {
+        shop.fault_at(gateway, json!({"fault": "error_500", "operation": "all", "count": 4})).await;
+    }
+    let placed = shop.order(VISA).await;
+    shop.run_until(placed.saga_id, "completed").await;
+    assert!(failures(&shop, placed.saga_id).await.len() >= 6, "they failed as often as they were made to");
+    shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
+    shop.assert_well().await;
+}
+
+#[tokio::test]
 async fn a_gateway_that_repeats_its_500_for_ever_is_asked_for_another_charge() {
     let shop = Shop::open().await;
     shop.gateway_fault(json!({"fault": "error_500", "operation": "charge", "count": 1})).await;
