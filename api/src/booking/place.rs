@@ -59,6 +59,10 @@ pub(crate) async fn place(
 ) -> Result<Response, Problem> {
     let payment_method: PaymentMethod = serde_json::from_value(body.payment_method)
         .map_err(|_| Problem::invalid_value("/paymentMethod", "must be a token, or tokens by gateway"))?;
+    payment_method.check().map_err(PlaceError::from).map_err(problem)?;
+    if let Some(name) = payment_method.gateways().find(|name| state.gateways.get(name).is_none()) {
+        return Err(Problem::invalid_value("/paymentMethod", format!("there is no gateway `{name}`")));
+    }
     let request = PlaceOrder {
         hold_id: body.reserve_id,
         payment_method,

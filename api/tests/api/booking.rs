@@ -80,6 +80,12 @@ async fn an_order_is_placed_once_per_key() {
     let body = |key: &str, method: &str| json!({"reserveId": hold, "paymentMethod": method, "idempotencyKey": key});
     app.post("client", "/orders", &body("k", "4242424242424242")).await.expect_problem(400, "card-data-refused");
     app.post("client", "/orders", &body("", "pm_card_visa")).await.expect_problem(400, "invalid-value");
+    let by_gateway = |method: Value| json!({"reserveId": hold, "paymentMethod": method, "idempotencyKey": "k"});
+    let strange = by_gateway(json!({"primary": "pm_card_visa", "third": "tok_3"}));
+    let refused = app.post("client", "/orders", &strange).await.expect_problem(400, "invalid-value");
+    assert_eq!(refused.text("/detail"), "there is no gateway `third`");
+    let card = by_gateway(json!({"4242424242424242": "tok_3"}));
+    app.post("client", "/orders", &card).await.expect_problem(400, "card-data-refused");
     let placed = app.post("client", "/orders", &body("k", "pm_card_visa")).await.expect(202);
     let order = placed.text("/orderId");
     assert_eq!(placed.headers[header::LOCATION].to_str().unwrap(), format!("/orders/{order}"));

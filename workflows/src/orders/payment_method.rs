@@ -55,6 +55,15 @@ impl PaymentMethod {
         if texts.iter().all(is_token) { Ok(()) } else { Err(InvalidPaymentMethod::NotAToken) }
     }
 
+    /// The gateways that it names; none where the token is good at every one.
+    pub fn gateways(&self) -> impl Iterator<Item = &str> {
+        let tokens = match self {
+            Self::Token(_) => None,
+            Self::ByGateway(tokens) => Some(tokens),
+        };
+        tokens.into_iter().flatten().map(|(name, _)| name.as_str())
+    }
+
     /// The token for this gateway, if there is one.
     #[must_use]
     pub fn token_for(&self, gateway: &str) -> Option<&str> {
