@@ -33,7 +33,7 @@ pub use request::{LeftBehindCharge, RefundRequested, RequestInput, RequestRefund
 pub use settle::{SettleInput, SettleRefund, Settled};
 pub use submit::{ProbeRefund, SubmitInput, SubmitRefund, Submitted};
 
-pub(crate) use approve::withdraw_in_tx;
+pub(crate) use approve::{Awaited, WITHDRAWN, withdraw_in_tx};
 pub(crate) use ask::{reserve_cancelled_in_tx, start_of};
 pub(crate) use list::{content_in_tx, saga_of};
 pub(crate) use request::NewRefund;

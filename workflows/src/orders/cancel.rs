@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     access::Principal,
+    approvals::approval_signal,
     ids::{OrderId, RefundId},
-    refunds::{AskError, NewRefund, Wanted, reserve_cancelled_in_tx, start_of},
+    refunds::{AskError, Awaited, NewRefund, Wanted, reserve_cancelled_in_tx, start_of},
     spawned,
 };
 use orchestrator::{
@@ -220,7 +221,8 @@ async fn refund(
     if status != OrderStatus::Confirmed.as_str() {
         return Ok(None);
     }
-    let cancellation = reserve(&mut tx, principal, order, refund_id, &prepared, Wanted::default(), request).await?;
+    let wanted = Wanted::default();
+    let (cancellation, withdrawn) = reserve(&mut tx, principal, order, refund_id, &prepared, &wanted, request).await?;
     sqlx::query!(
         "update booking.orders set status = $2, updated_at = now() where order_id = $1",
         order.order_id.0,
@@ -231,6 +233,7 @@ async fn refund(
     remember(&mut tx, order.order_id, cancellation).await?;
     tx.commit().await?;
     engine.hint();
+    tell(engine, withdrawn, &principal.name).await;
     Ok(Some(cancellation))
 }
 
@@ -258,9 +261,10 @@ async fn give_back(
         return Err(CancelError::NotCancellable(why));
     }
     let wanted = Wanted { amount_minor: None, seat_ids: Some(seats.to_vec()) };
-    let cancellation = reserve(&mut tx, principal, order, refund_id, &prepared, wanted, request).await?;
+    let (cancellation, withdrawn) = reserve(&mut tx, principal, order, refund_id, &prepared, &wanted, request).await?;
     tx.commit().await?;
     engine.hint();
+    tell(engine, withdrawn, &principal.name).await;
     Ok(Cancelled::New(cancellation))
 }
 
@@ -282,9 +286,9 @@ async fn reserve(
     order: &Order,
     refund_id: RefundId,
     prepared: &Prepared,
-    wanted: Wanted,
+    wanted: &Wanted,
     request: &CancelOrder,
-) -> Result<Cancellation, CancelError> {
+) -> Result<(Cancellation, Vec<Awaited>), CancelError> {
     let new = NewRefund {
         refund_id,
         order_id: order.order_id,
@@ -293,12 +297,22 @@ async fn reserve(
         reason: &request.reason,
         requested_by: &principal.name,
     };
-    reserve_cancelled_in_tx(tx, &new, &wanted).await.map_err(|error| match error {
+    let withdrawn = reserve_cancelled_in_tx(tx, &new, wanted).await.map_err(|error| match error {
         AskError::Database(error) => CancelError::Database(error),
         refused => CancelError::NotCancellable(refused.to_string()),
     })?;
     let saga_id = start_in_tx(tx, prepared).await?.saga_id();
-    Ok(Cancellation { refund_id: Some(refund_id), saga_id })
+    Ok((Cancellation { refund_id: Some(refund_id), saga_id }, withdrawn))
+}
+
+/// Wakes the sagas whose refunds are withdrawn. One that is not told finds it out when its wait is over.
+async fn tell(engine: &Engine, withdrawn: Vec<Awaited>, by: &str) {
+    for Awaited { saga_id, approval_id } in withdrawn {
+        let payload = json!({ "approvalId": approval_id, "consents": false });
+        if let Err(error) = engine.signal(saga_id, &approval_signal(approval_id), payload, by).await {
+            tracing::debug!(%error, %saga_id, "The saga of a withdrawn refund could not be told: {error}");
+        }
+    }
 }
 
 async fn remember(connection: &mut PgConnection, order: OrderId, how: Cancellation) -> Result<(), sqlx::Error> {

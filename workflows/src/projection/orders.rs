@@ -6,7 +6,7 @@ use crate::{
     ids::OrderId,
     orders::{BOOK_TICKETS, CANCELLED, OrderEvent, OrderStatus, REFUND_ORDER, impossible, order_of},
     payments::{Charge, PaymentNote},
-    refunds::order::REFUND_REVERSED,
+    refunds::{WITHDRAWN, order::REFUND_REVERSED},
 };
 use orchestrator::{
     Moved,
@@ -145,7 +145,8 @@ fn of_refund(moved: &Moved) -> Vec<Change> {
         Entry::Compensated => {
             let code = moved.failure.as_ref().map_or("refund-not-done", |failure| failure.code.as_str());
             // without consent nothing has happened to the order; else it could not even be requested
-            (!is_without_consent(code)).then(|| Change::because(OrderEvent::Stuck, code))
+            let nothing_happened = is_without_consent(code) || code == WITHDRAWN;
+            (!nothing_happened).then(|| Change::because(OrderEvent::Stuck, code))
         }
         Entry::Acted { act: ActKind::Retry, .. } => Some(Change::of(OrderEvent::TakingBackRetried)),
         _ => None,

@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
+/// The code of a refund that is not made because somebody has withdrawn it.
+pub(crate) const WITHDRAWN: &str = "refund-withdrawn";
+
 /// `refunds.approve`: waits for a second person, where the refund needs one. From here on its seats are free and its
 /// tickets void.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +107,33 @@ pub(crate) async fn withdraw_in_tx(tx: &mut PgConnection, saga: SagaId) -> Resul
     }
 }
 
+/// What waits for consent, and the saga that waits.
+pub(crate) struct Awaited {
+    pub(crate) saga_id: SagaId,
+    pub(crate) approval_id: ApprovalId,
+}
+
+/// What finance has asked for of an order, and nobody has consented to yet, is not made: its money is free for another.
+pub(super) async fn withdraw_awaited_in_tx(tx: &mut PgConnection, order: OrderId) -> Result<Vec<Awaited>, sqlx::Error> {
+    // approvals before refunds, as whoever decides takes them
+    let rows = sqlx::query!(
+        "select r.saga_id, a.approval_id
+         from booking.refunds r join booking.approvals a on a.approval_id = r.approval_id
+         where r.order_id = $1 and r.state = 'requested' and r.released_at is null and a.state = 'requested'
+         order by a.approval_id for update of a",
+        order.0
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut awaited = Vec::with_capacity(rows.len());
+    for row in rows {
+        let saga_id = SagaId(row.saga_id);
+        withdraw_in_tx(tx, saga_id).await?;
+        awaited.push(Awaited { saga_id, approval_id: ApprovalId(row.approval_id) });
+    }
+    Ok(awaited)
+}
+
 /// A refund as it is written down.
 struct Row {
     payment_id: PaymentId,
@@ -125,7 +155,7 @@ pub(super) async fn release(tx: &mut PgConnection, order: OrderId, refund: Refun
     let row = lock(tx, order, refund).await?;
     let row = row.ok_or_else(|| Halt::permanent("unknown-refund", format!("{order} has no refund {refund}")))?;
     if row.is_withdrawn {
-        return Err(Halt::permanent("refund-withdrawn", format!("{refund} is withdrawn")));
+        return Err(Halt::permanent(WITHDRAWN, format!("{refund} is withdrawn")));
     }
     let approved_by = match row.approval_id {
         Some(approval) => Some(consent(tx, approval, &content(order, refund, &row)).await?),

@@ -2,7 +2,7 @@
 //! needs one, and the start of its saga are one transaction.
 
 use super::{
-    approve::{ApproveRefund, content_in_tx},
+    approve::{ApproveRefund, Awaited, content_in_tx, withdraw_awaited_in_tx},
     part::{NotRefundable, Part, Wanted},
     request::{Charge, NewRefund, Owed, owed_in_tx, reserve_in_tx},
 };
@@ -230,14 +230,18 @@ async fn part_in_tx(tx: &mut PgConnection, order: OrderId, wanted: &Wanted) -> R
 }
 
 /// Reserves what a buyer's own cancellation gives back, of an order that the caller has locked. It needs nobody's
-/// approval.
+/// approval, and what still waits for somebody's is not in its way: that is withdrawn, and its sagas are to be told.
 pub(crate) async fn reserve_cancelled_in_tx(
     tx: &mut PgConnection,
     new: &NewRefund<'_>,
     wanted: &Wanted,
-) -> Result<(), AskError> {
+) -> Result<Vec<Awaited>, AskError> {
+    let is_all = *wanted == Wanted::default();
+    let fits_beside = !is_all && part_in_tx(tx, new.order_id, wanted).await.is_ok();
+    let withdrawn = if fits_beside { Vec::new() } else { withdraw_awaited_in_tx(tx, new.order_id).await? };
     let (charge, part) = part_in_tx(tx, new.order_id, wanted).await?;
-    Ok(reserve_in_tx(tx, new, &charge, &part).await?)
+    reserve_in_tx(tx, new, &charge, &part).await?;
+    Ok(withdrawn)
 }
 
 /// Takes the order, whose own saga must have ended: until then that one moves its money and its seats.

@@ -215,7 +215,7 @@ async fn find(tx: &mut PgConnection, refund: RefundId, saga: SagaId) -> Answer<O
         return Ok(Some(Err(Halt::permanent("refund-exists", format!("{refund} is carried out by {other}")))));
     }
     if row.state == "rejected" {
-        return Ok(Some(Err(Halt::permanent("refund-withdrawn", format!("{refund} is withdrawn")))));
+        return Ok(Some(Err(Halt::permanent(approve::WITHDRAWN, format!("{refund} is withdrawn")))));
     }
     Ok(Some(Ok(RefundRequested {
         refund_id: refund,

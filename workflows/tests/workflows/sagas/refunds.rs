@@ -455,6 +455,40 @@ async fn a_whole_cancellation_gives_back_what_is_left_and_needs_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_second_person_keeps_no_buyer_waiting() {
+    let shop = Shop::open().await;
+    let (order, seats) = sold(&shop, 4).await;
+    let beside = ask(&shop, order, wish(Some(LIMIT + 1), &[]), "beside").await.unwrap();
+    let part = give_back(&shop, order, &seats[..1]).await.unwrap().cancellation();
+    shop.run_until(part.saga_id, "completed").await;
+    assert_eq!(approval(&shop, &beside).await.state, ApprovalState::Requested, "it was not in the way");
+
+    let whole = give_back(&shop, order, &[]).await.unwrap().cancellation();
+    let void = say(&shop, "bert", beside.approval_id.unwrap(), true).await.unwrap_err();
+    assert!(matches!(void, DecideError::Void(_)), "{void:?}");
+    let view = shop.run_until(beside.saga_id, "compensated").await;
+    assert_eq!(view.run.cause.unwrap().code, "refund-withdrawn");
+    shop.run_until(whole.saga_id, "completed").await;
+    assert_eq!(keeps(&shop, order).await, (OrderStatus::Cancelled, 0, 0));
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seats_that_wait_for_a_second_person_are_given_back_by_their_buyer() {
+    let shop = Shop::open().await;
+    let (order, seats) = sold(&shop, 4).await;
+    let asked = ask(&shop, order, wish(None, &seats[..3]), "k").await.unwrap();
+    assert_eq!(asked.state, "requested");
+    shop.run_until(asked.saga_id, "waiting").await;
+    let own = give_back(&shop, order, &seats[..1]).await.unwrap().cancellation();
+    shop.run_until(asked.saga_id, "compensated").await;
+    shop.run_until(own.saga_id, "completed").await;
+    assert_eq!(keeps(&shop, order).await, (OrderStatus::Confirmed, 3 * PRICE, 3));
+    assert_eq!(approval(&shop, &asked).await.state, ApprovalState::Void);
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_stuck_with_some_seats_does_not_end_the_order() {
     let shop = Shop::open().await;
     let (order, seats) = sold(&shop, 2).await;
