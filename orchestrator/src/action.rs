@@ -165,6 +165,8 @@ pub struct Signal {
 pub struct Call {
     /// The saga.
     pub saga_id: SagaId,
+    /// The saga whose keys its calls carry: itself, or the first of its line of forks.
+    pub keys_of: SagaId,
     /// Its definition's name.
     pub definition: String,
     /// Its tags.
@@ -205,8 +207,8 @@ impl Call {
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         match self.lane {
-            Lane::Forward => format!("{}:{}", self.saga_id, self.step),
-            Lane::Compensation => format!("{}:{}:compensation", self.saga_id, self.step),
+            Lane::Forward => format!("{}:{}", self.keys_of, self.step),
+            Lane::Compensation => format!("{}:{}:compensation", self.keys_of, self.step),
         }
     }
 

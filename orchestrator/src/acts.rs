@@ -2,7 +2,9 @@
 //! an append-only record; each names the `seq` that the person saw, and is refused when the saga has moved since.
 
 mod allowed;
+mod entries;
 mod foreseen;
+mod fork;
 mod given;
 mod record;
 
@@ -11,13 +13,12 @@ pub use foreseen::Foreseen;
 pub use record::{DoneAct, RecordFilter, RecordedAct, record_in_tx, record_refused_in_tx};
 
 use crate::{
-    action::Lane,
     canonical,
     catalog::Known,
     definition::InputMistake,
     engine::Engine,
     ids::SagaId,
-    journal::{ActKind, Entry, Moment, Recorded},
+    journal::{Entry, Moment, Recorded},
     judge::storable,
     moves, plan,
     projection::Moved,
@@ -76,6 +77,13 @@ pub enum Act {
         /// What its action takes from here on.
         input: Value,
     },
+    /// Another saga goes on from a step of one that is finished, with what was done before it.
+    Fork {
+        /// The step.
+        step: String,
+        /// What its action takes, instead of what the definition says.
+        input: Option<Value>,
+    },
 }
 
 impl Act {
@@ -93,6 +101,7 @@ impl Act {
             Self::Skip { .. } => "skip",
             Self::Complete { .. } => "complete",
             Self::EditInput { .. } => "edit-input",
+            Self::Fork { .. } => "fork",
         }
     }
 
@@ -107,6 +116,7 @@ impl Act {
                 json!({ "step": step, "output": output, "evidence": evidence })
             }
             Self::EditInput { step, input } => json!({ "step": step, "input": input }),
+            Self::Fork { step, input } => json!({ "step": step, "input": input }),
         }
     }
 }
@@ -325,7 +335,14 @@ impl<S: Store> Engine<S> {
         let journal = store::journal(tx, request.saga_id).await?;
         let run = Run::replay(request.saga_id, &journal).map_err(ReadError::from)?;
         self.check(request, &run, known)?;
-        let entries = entries_of(request, &run);
+        let into = match &request.act {
+            Act::Fork { step, input } => {
+                let from = (step.as_str(), input.clone().map(storable));
+                Some(self.begin_fork(tx, &known.definition, &run, from, &request.by).await?)
+            }
+            _ => None,
+        };
+        let entries = entries::of(request, &run, into);
         let seq = self.append_act(tx, known, run, entries).await?;
         tx.record_act(&row, "done", &json!({ "seq": seq })).await?;
         Ok(ActAnswer::Done { seq })
@@ -450,44 +467,6 @@ pub(crate) fn follow(run: &mut Run, entries: &mut Vec<Entry>, at: Moment) -> Res
         entries.push(entry);
     }
     Ok(())
-}
-
-fn entries_of(request: &ActRequest, run: &Run) -> Vec<Entry> {
-    let shown = |act, evidence: Option<&String>| Entry::Acted {
-        act,
-        reason: request.reason.clone(),
-        by: request.by.clone(),
-        evidence: evidence.cloned(),
-    };
-    let acted = |act| shown(act, None);
-    let lane = if run.compensating { Lane::Compensation } else { Lane::Forward };
-    let succeeded = |step: &String, output: &Value| Entry::Succeeded {
-        step: step.clone(),
-        lane,
-        attempt: run.step(step).lane(lane).attempt.max(1),
-        output: storable(output.clone()),
-        probed: false,
-    };
-    match &request.act {
-        Act::Retry => vec![acted(ActKind::Retry)],
-        Act::Probe => vec![acted(ActKind::Probe)],
-        Act::Pause { until } => vec![acted(ActKind::Pause), Entry::Paused { until: *until }],
-        Act::Resume => vec![acted(ActKind::Resume), Entry::Resumed],
-        Act::Skip { step, output } => vec![acted(ActKind::Skip), succeeded(step, output)],
-        Act::Complete { step, output, evidence } => {
-            vec![shown(ActKind::Complete, Some(evidence)), succeeded(step, output)]
-        }
-        Act::EditInput { step, input } => {
-            vec![acted(ActKind::EditInput), Entry::InputGiven { step: step.clone(), input: storable(input.clone()) }]
-        }
-        // what is paused is taken back at once, or when its call has come to its end
-        Act::Cancel if run.state == State::Paused => vec![acted(ActKind::Cancel), Entry::Resumed],
-        Act::Cancel => vec![acted(ActKind::Cancel)],
-        Act::Kill => vec![acted(ActKind::Kill), Entry::Killed],
-        Act::Signal { name, payload } => {
-            vec![Entry::Signalled { name: name.clone(), payload: storable(payload.clone()), by: request.by.clone() }]
-        }
-    }
 }
 
 fn digest(request: &ActRequest) -> String {

@@ -313,6 +313,7 @@ mod tests {
     fn call(attempt: u32, notes: Vec<Value>) -> Call {
         Call {
             saga_id: SagaId(Uuid::nil()),
+            keys_of: SagaId(Uuid::nil()),
             definition: "demo".to_owned(),
             tags: std::collections::BTreeMap::new(),
             saga_input: json!({}),

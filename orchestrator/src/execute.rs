@@ -317,6 +317,7 @@ fn call_of(run: &Run, step: &Step, due: Due, now: Moment) -> Call {
     };
     Call {
         saga_id: run.saga_id,
+        keys_of: run.keys_of,
         definition: run.definition.clone(),
         tags: run.tags.clone(),
         saga_input: run.input.clone(),

@@ -45,6 +45,19 @@ pub enum ActKind {
     Complete,
     /// The step is tried again with another input.
     EditInput,
+    /// Another saga goes on from a step.
+    Fork,
+}
+
+/// What a fork has of a step that was done before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TakenOver {
+    /// The attempt that did it.
+    pub attempt: u32,
+    /// What its attempts have intended and noted, oldest first.
+    pub notes: Vec<Value>,
+    /// What it gave.
+    pub output: Value,
 }
 
 /// Why a saga needs a person.
@@ -223,6 +236,22 @@ pub enum Entry {
         /// What.
         input: Value,
     },
+    /// Another saga goes on from a step in its place.
+    ForkedInto {
+        /// Which.
+        saga: SagaId,
+        /// The step.
+        step: String,
+    },
+    /// It goes on in the place of another saga, with what that one has done.
+    ForkedFrom {
+        /// Which.
+        saga: SagaId,
+        /// The saga whose keys its calls carry: the first of the line.
+        keys_of: SagaId,
+        /// What it takes over, by step.
+        steps: BTreeMap<String, TakenOver>,
+    },
     /// From here on it is taken back.
     Compensating {
         /// Why.
@@ -266,6 +295,8 @@ impl Entry {
             Self::Paused { .. } => "paused",
             Self::Resumed => "resumed",
             Self::InputGiven { .. } => "inputGiven",
+            Self::ForkedInto { .. } => "forkedInto",
+            Self::ForkedFrom { .. } => "forkedFrom",
             Self::Compensating { .. } => "compensating",
             Self::Stuck { .. } => "stuck",
             Self::Completed => "completed",
@@ -285,7 +316,8 @@ impl Entry {
             | Self::InDoubt { step, .. }
             | Self::Waits { step, .. }
             | Self::Parked { step, .. }
-            | Self::InputGiven { step, .. } => Some(step),
+            | Self::InputGiven { step, .. }
+            | Self::ForkedInto { step, .. } => Some(step),
             Self::Stuck { step, .. } => step.as_deref(),
             _ => None,
         }

@@ -3,7 +3,7 @@
 use crate::{
     action::{Failure, Lane, Signal, Wait},
     ids::SagaId,
-    journal::{ActKind, Entry, Moment, Recorded, StuckCause},
+    journal::{ActKind, Entry, Moment, Recorded, StuckCause, TakenOver},
     saga::{Event, IllegalTransition, State},
 };
 use serde_json::Value;
@@ -136,6 +136,14 @@ pub struct StepRun {
 }
 
 impl StepRun {
+    /// Done by a saga before.
+    fn taken_over(taken: &TakenOver) -> Self {
+        let TakenOver { attempt, notes, output } = taken.clone();
+        let output = Some(output);
+        let forward = LaneRun { phase: Phase::Done, attempt, notes, output, may_be_done: true, ..LaneRun::default() };
+        Self { forward, ..Self::default() }
+    }
+
     /// One half.
     #[must_use]
     pub fn lane(&self, lane: Lane) -> &LaneRun {
@@ -205,6 +213,10 @@ pub struct Run {
     pub stuck: Option<Stuck>,
     /// When its pause ends by itself.
     pub pause_until: Option<Moment>,
+    /// The saga whose keys its calls carry: itself, or the first of its line of forks.
+    pub keys_of: SagaId,
+    /// The saga that goes on in its place.
+    pub forked_into: Option<SagaId>,
     /// It has been stopped before, or is now: a case of it may be open.
     pub has_been_stuck: bool,
 }
@@ -250,6 +262,8 @@ impl Run {
             compensating: false,
             stuck: None,
             pause_until: None,
+            keys_of: saga_id,
+            forked_into: None,
             has_been_stuck: false,
         })
     }
@@ -318,6 +332,11 @@ impl Run {
                     step.forward.phase = Phase::Retry(at);
                 }
             }
+            Entry::ForkedInto { saga, .. } => self.forked_into = Some(*saga),
+            Entry::ForkedFrom { keys_of, steps, .. } => {
+                self.keys_of = *keys_of;
+                self.steps = steps.iter().map(|(step, taken)| (step.clone(), StepRun::taken_over(taken))).collect();
+            }
             Entry::Compensating { cause } => {
                 self.compensating = true;
                 self.cause = Some(cause.clone());
@@ -350,7 +369,9 @@ impl Run {
             | Entry::Started { .. }
             | Entry::Failed { .. }
             | Entry::Signalled { .. }
-            | Entry::InputGiven { .. } => None,
+            | Entry::InputGiven { .. }
+            | Entry::ForkedInto { .. }
+            | Entry::ForkedFrom { .. } => None,
             Entry::Paused { .. } => Some(Event::Pauses),
             Entry::Resumed if self.compensating => Some(Event::ResumedBackward),
             Entry::Resumed => Some(Event::ResumedForward),
@@ -392,7 +413,7 @@ impl Run {
             }
             ActKind::Skip | ActKind::Complete | ActKind::EditInput => self.stuck = None,
             ActKind::Probe => self.ask_again(at),
-            ActKind::Kill | ActKind::Pause | ActKind::Resume => {}
+            ActKind::Kill | ActKind::Pause | ActKind::Resume | ActKind::Fork => {}
         }
     }
 

@@ -9,6 +9,8 @@ mod catalog;
 mod conformance;
 #[path = "orchestrator/database.rs"]
 mod database;
+#[path = "orchestrator/forks.rs"]
+mod forks;
 #[path = "orchestrator/ground.rs"]
 mod ground;
 #[path = "orchestrator/history.rs"]

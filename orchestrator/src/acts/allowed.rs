@@ -1,6 +1,6 @@
 //! Which acts a saga's state allows, and what each would do.
 
-use super::Act;
+use super::{Act, fork};
 use crate::{
     action::{Lane, Registry},
     definition::Definition,
@@ -66,6 +66,9 @@ pub(super) fn allowed<S: Store>(
     act: &Act,
     registry: &Registry<S>,
 ) -> Result<(), String> {
+    if let Act::Fork { step, .. } = act {
+        return fork::allowed(definition, run, step, registry);
+    }
     if run.state.is_finished() {
         return Err(format!("it is {} already", run.state));
     }
@@ -79,7 +82,7 @@ pub(super) fn allowed<S: Store>(
             // a refund that is taken back would leave the order that waits for it with the buyer's money
             Err(format!("it belongs to saga {parent}, which counts on its end: cancel that one"))
         }
-        Act::Cancel | Act::Kill | Act::Signal { .. } => Ok(()),
+        Act::Cancel | Act::Kill | Act::Signal { .. } | Act::Fork { .. } => Ok(()),
         Act::Resume if run.state == State::Paused => Ok(()),
         Act::Resume => Err("it is not paused".to_owned()),
         _ if run.state == State::Paused => Err("it is paused: resume it".to_owned()),
@@ -192,6 +195,11 @@ pub(super) fn effects(definition: &Definition, run: &Run, act: &Act) -> Effects 
             let steps = planned_retry(definition, run);
             effects(format!("tries `{step}` again at once, with the input that is given"), steps, Undo::Impossible)
         }
+        Act::Fork { step, .. } => effects(
+            format!("begins another saga in its place, which takes over what was done before `{step}`"),
+            planned_from(definition, step),
+            Undo::Impossible,
+        ),
     }
 }
 
@@ -210,6 +218,12 @@ fn planned_retry(definition: &Definition, run: &Run) -> Vec<PlannedStep> {
     let found = definition.steps.iter().find(|candidate| candidate.step == step);
     let action = found.map(|found| found.action_of(lane).to_owned());
     action.map(|action| PlannedStep { step, lane, action }).into_iter().collect()
+}
+
+fn planned_from(definition: &Definition, step: &str) -> Vec<PlannedStep> {
+    let planned = definition.steps.iter().skip_while(|candidate| candidate.step != step);
+    let lane = Lane::Forward;
+    planned.map(|step| PlannedStep { step: step.step.clone(), lane, action: step.action_of(lane).to_owned() }).collect()
 }
 
 fn planned_compensations(definition: &Definition, run: &Run) -> Vec<PlannedStep> {
@@ -243,6 +257,7 @@ pub fn options<S: Store>(definition: &Definition, run: &Run, registry: &Registry
         Ok(()) => ActOption { act: act.name(), allowed: true, reason: what_it_does(&act).to_owned() },
         Err(reason) => ActOption { act: act.name(), allowed: false, reason },
     })
+    .chain([fork::option(definition, run, registry)])
     .collect()
 }
 
@@ -258,5 +273,6 @@ fn what_it_does(act: &Act) -> &'static str {
         Act::Skip { .. } => "goes on without the step, with an output that is given",
         Act::Complete { .. } => "takes the step for done, on evidence that is given",
         Act::EditInput { .. } => "tries the step again with an input that is given",
+        Act::Fork { .. } => "begins another saga in its place",
     }
 }

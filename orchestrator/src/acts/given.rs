@@ -18,10 +18,11 @@ pub(super) fn mistakes<S: Store>(
 ) -> Vec<InputMistake> {
     let (step, given) = match act {
         Act::Skip { step, output } | Act::Complete { step, output, .. } if !run.compensating => (step, output),
-        Act::EditInput { step, input } => (step, input),
+        Act::EditInput { step, input } | Act::Fork { step, input: Some(input) } => (step, input),
         _ => return Vec::new(),
     };
-    let Some(form) = form_of(definition, step, matches!(act, Act::EditInput { .. }), registry) else {
+    let Some(form) = form_of(definition, step, matches!(act, Act::EditInput { .. } | Act::Fork { .. }), registry)
+    else {
         return Vec::new();
     };
     match compile(form) {

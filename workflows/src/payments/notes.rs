@@ -177,6 +177,7 @@ pub(super) mod tests {
     pub(crate) fn call_with(notes: Vec<Value>) -> Call {
         Call {
             saga_id: SagaId(Uuid::from_u128(1)),
+            keys_of: SagaId(Uuid::from_u128(1)),
             definition: "book-tickets".to_owned(),
             tags: BTreeMap::new(),
             saga_input: Value::Null,

@@ -11,7 +11,7 @@ use crate::{
 use orchestrator::{
     Moved,
     action::{ExternalAction, Lane},
-    ids::Uuid,
+    ids::{SagaId, Uuid},
     journal::{ActKind, Entry},
     run::Phase,
 };
@@ -56,6 +56,11 @@ pub(super) async fn apply(tx: &mut PgConnection, moves: &[Moved]) -> Result<(), 
     if !told.is_empty() {
         write(tx, told).await?;
     }
+    for moved in moves.iter().filter(|moved| moved.run.definition == BOOK_TICKETS) {
+        if let Some(into) = moved.run.forked_into {
+            hand_over(tx, moved.saga_id, into).await?;
+        }
+    }
     let compensated =
         |moved: &&Moved| moved.run.definition == BOOK_TICKETS && moved.entries.contains(&Entry::Compensated);
     let taken_back: Vec<_> = moves.iter().filter(compensated).map(|moved| moved.saga_id.0).collect();
@@ -70,6 +75,14 @@ pub(super) async fn apply(tx: &mut PgConnection, moves: &[Moved]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// The saga that goes on in another's place is the order's from here on.
+async fn hand_over(tx: &mut PgConnection, from: SagaId, into: SagaId) -> Result<(), sqlx::Error> {
+    sqlx::query!("update booking.orders set saga_id = $2, updated_at = now() where saga_id = $1", from.0, into.0)
+        .execute(tx)
+        .await
+        .map(drop)
 }
 
 /// An order that was taken back while its refund came back to us has not ended.
@@ -120,7 +133,9 @@ fn of_booking(moved: &Moved) -> Vec<Change> {
             Entry::Acted { act: ActKind::Retry, .. } if moved.run.cancel.is_some() => {
                 Some(Change::of(OrderEvent::TakingBackRetried))
             }
-            Entry::Acted { act: ActKind::Retry, .. } => Some(Change::of(OrderEvent::Retried)),
+            Entry::Acted { act: ActKind::Retry, .. } | Entry::ForkedInto { .. } => {
+                Some(Change::of(OrderEvent::Retried))
+            }
             Entry::Compensating { .. } => Some(Change::of(OrderEvent::PaymentResumed)),
             Entry::Stuck { failure, .. } => Some(Change::because(OrderEvent::Stuck, failure.code.clone())),
             Entry::Killed => Some(Change::because(OrderEvent::Stuck, "killed")),

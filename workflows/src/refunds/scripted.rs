@@ -169,6 +169,7 @@ impl<S: Script + 'static> Desk<S> {
         let told = (1..).zip(&self.told);
         Call {
             saga_id: SagaId(Uuid::from_u128(2)),
+            keys_of: SagaId(Uuid::from_u128(2)),
             definition: "refund-order".to_owned(),
             tags: BTreeMap::new(),
             saga_input: Value::Null,

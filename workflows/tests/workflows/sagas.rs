@@ -17,6 +17,8 @@ mod failover;
 mod failures;
 #[path = "sagas/faults.rs"]
 mod faults;
+#[path = "sagas/forks.rs"]
+mod forks;
 #[path = "sagas/front.rs"]
 mod front;
 #[path = "sagas/gateways.rs"]

@@ -74,7 +74,7 @@ async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Stored<()> {
     sqlx::query!(
         "update engine.sagas s set
              state = m.state, step = m.step, seq = m.seq, waiting_on = m.waiting_on, wait_reason = m.reason,
-             failure_code = m.failure, updated_at = m.at, finished_at = case when m.finished then m.at end
+             failure_code = m.failure, updated_at = m.at, finished_at = case when m.finished then coalesce(s.finished_at, m.at) end
          from unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::text[], $7::text[],
                      $8::timestamptz[], $9::bool[])
               as m (saga_id, state, step, seq, waiting_on, reason, failure, at, finished)

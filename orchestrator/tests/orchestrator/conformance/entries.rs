@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use orchestrator::{
     SagaId,
     action::{Child, Failure, Lane, Wait},
-    journal::{ActKind, Entry, Moment, Recorded, StuckCause},
+    journal::{ActKind, Entry, Moment, Recorded, StuckCause, TakenOver},
     saga::State,
     store::{Append, Schedule, Written},
 };
@@ -55,6 +55,7 @@ fn entries(at: Moment) -> Vec<Entry> {
     let later = at + TimeDelta::microseconds(1_234_567);
     let child = Child { definition: "d".to_owned(), key: "k".to_owned(), input: odd(), tags: BTreeMap::new() };
     let wait = Wait { signal: Some("go".to_owned()), until: Some(later), child: Some(child), reason: "r".to_owned() };
+    let taken = TakenOver { attempt, notes: vec![odd()], output: odd() };
     let acted = |act, evidence: Option<&str>| Entry::Acted {
         act,
         reason: "because".to_owned(),
@@ -81,10 +82,13 @@ fn entries(at: Moment) -> Vec<Entry> {
         acted(ActKind::Skip, None),
         acted(ActKind::Complete, Some("a letter")),
         acted(ActKind::EditInput, None),
+        acted(ActKind::Fork, None),
         Entry::Paused { until: None },
         Entry::Paused { until: Some(later) },
         Entry::Resumed,
         Entry::InputGiven { step: step(), input: odd() },
+        Entry::ForkedInto { saga: SagaId::fresh(), step: step() },
+        Entry::ForkedFrom { saga: SagaId::fresh(), keys_of: SagaId::fresh(), steps: [(step(), taken)].into() },
         Entry::Compensating { cause: failure() },
         stuck(StuckCause::DefinitionUnknown),
         Entry::Stuck { step: None, lane, cause: StuckCause::WorkerLost, failure: failure() },

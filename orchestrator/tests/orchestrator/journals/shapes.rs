@@ -1,7 +1,7 @@
 //! One saga of each shape there is, run for real.
 
 use crate::{
-    acts,
+    acts, forks,
     world::{World, start},
 };
 use orchestrator::{
@@ -258,6 +258,8 @@ async fn with_people() -> Vec<Shape> {
             act("patient", vec![Some(never())], "stuck", complete("ask"), "completed").await,
         ),
         shape("input-given", "It waits; a person has it wait for another signal.", input_given().await),
+        shape("forked-into", "It was stopped; another saga goes on in its place.", forked(false).await),
+        shape("forked-from", "It goes on in the place of one that was stopped.", forked(true).await),
         shape(
             "asked-at-once",
             "In doubt; a person has the other side asked at once.",
@@ -283,6 +285,15 @@ async fn input_given() -> (SagaId, World) {
     world.engine.signal(saga, "now", json!({}), "test").await.unwrap();
     world.run_until(saga, "completed").await;
     (saga, world)
+}
+
+async fn forked(is_the_fork: bool) -> (SagaId, World) {
+    let (saga, world) = ran("patient", vec![Some(never())], "stuck").await;
+    acts::done(&world, saga, Act::Kill).await;
+    acts::done(&world, saga, forks::fork("ask")).await;
+    let fork = world.view(saga).await.run.forked_into.unwrap();
+    world.run_until(fork, "completed").await;
+    (if is_the_fork { fork } else { saga }, world)
 }
 
 fn skip(step: &str) -> Act {

@@ -68,6 +68,7 @@ pub(super) fn documents() -> Vec<String> {
         "saga: parent\ninput: { type: object }\nsteps:\n- { step: wait, action: test.child }\n".to_owned(),
         format!("saga: leaving\ninput: {{ type: object }}\nsteps:\n- {{ step: leave, action: test.leave, {STEP} }}\n"),
         waiter("end"),
+        halting(),
         "saga: hasty\ninput: { type: object }\ndeadline: 1s\nsteps:\n\
          - { step: wait, action: demo.wait, input: { signal: go }, compensation: demo.undo, timeout: 1s }\n\
          - { step: end, action: demo.echo, pivot: true, timeout: 1s }\n"
@@ -82,4 +83,14 @@ pub(crate) fn waiter(last: &str) -> String {
          - {{ step: wait, action: demo.wait, input: {{ signal: go }}, compensation: demo.undo }}\n\
          - {{ step: {last}, action: demo.echo, pivot: true }}\n"
     )
+}
+
+/// What fails in its second step is tried again much later.
+fn halting() -> String {
+    "saga: halting\ninput: { type: object }\nsteps:\n\
+         - { step: one, action: test.do, compensation: test.undo, probe: test.ask, timeout: 20s }\n\
+         - { step: two, action: test.do, compensation: test.undo, probe: test.ask, timeout: 20s, retry: { attempts: 3, backoff: 1h..1h } }\n\
+         - { step: three, action: demo.echo, pivot: true }\n\
+         - { step: four, action: test.do, probe: test.ask }\n"
+            .to_owned()
 }

@@ -97,6 +97,7 @@ async fn issuing_twice_gives_the_same_tickets_and_one_message() {
 async fn issue_again(shop: &Shop, order: OrderId, saga: SagaId) -> Vec<TicketId> {
     let call = Call {
         saga_id: saga,
+        keys_of: saga,
         definition: "book-tickets".to_owned(),
         tags: BTreeMap::new(),
         saga_input: json!({}),

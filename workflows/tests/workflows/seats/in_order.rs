@@ -20,6 +20,7 @@ use workflows::{
 fn call(saga_id: SagaId, lane: Lane) -> Call {
     Call {
         saga_id,
+        keys_of: saga_id,
         definition: "book-tickets".into(),
         tags: Default::default(),
         saga_input: Value::Null,
