@@ -111,6 +111,7 @@ fn sagas() -> Vec<Route> {
         route(OPERATOR, routes!(acts::skip), GIVEN),
         route(OPERATOR, routes!(acts::complete), GIVEN),
         route(OPERATOR, routes!(acts::edit_input), GIVEN),
+        route(OPERATOR, routes!(acts::fork), GIVEN),
         route(VIEWER, routes!(audit::list), &[&kinds::INVALID_CURSOR]),
     ]
 }

@@ -19,7 +19,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use orchestrator::{
-    acts::{Act, ActAnswer, ActError, ActRequest},
+    acts::{Act, ActAnswer, ActError, ActRequest, Effects},
     catalog::Author,
     ids::SagaId,
 };
@@ -135,6 +135,25 @@ pub(crate) struct EditInputBody {
     dry_run: bool,
 }
 
+/// A step from which another saga goes on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({"step": "commit", "reason": "it was stopped by mistake", "seq": 11}))]
+pub(crate) struct ForkBody {
+    /// The first step that the other saga runs.
+    step: String,
+    /// What its action takes, instead of what the definition says.
+    #[serde(default)]
+    input: Option<Value>,
+    /// Why, in the person's words.
+    reason: String,
+    /// The saga's `seq` that the person saw.
+    seq: i64,
+    /// Only tells what it would do.
+    #[serde(default)]
+    dry_run: bool,
+}
+
 /// An act that was done.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -143,6 +162,19 @@ pub(crate) struct ActDone {
     saga_id: SagaId,
     /// Where the saga is now.
     seq: i64,
+}
+
+/// A fork that has begun.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ForkDone {
+    #[schema(value_type = String)]
+    saga_id: SagaId,
+    /// Where the saga is now.
+    seq: i64,
+    /// The saga that goes on in its place.
+    #[schema(value_type = String)]
+    forked_into: Option<SagaId>,
 }
 
 /// An act that waits for a second person.
@@ -285,22 +317,56 @@ pub(crate) async fn edit_input(asked: Asked<EditInputBody>) -> Result<Response, 
         .await
 }
 
-async fn act(
+/// Begins another saga in the place of one that is finished, from a step of it. What was done before is taken over, and what
+/// runs again has the same keys.
+#[utoipa::path(post, path = "/sagas/{id}/fork", tag = "sagas", operation_id = "forkSaga",
+    params(("id" = String, Path)), request_body = ForkBody,
+    responses((status = 202, body = ForkDone), (status = 200, body = Value, description = "What it would do")))]
+pub(crate) async fn fork(asked: Asked<ForkBody>) -> Result<Response, Problem> {
+    let (State(state), caller, address, StrictPath(saga_id), StrictJson(body)) = asked;
+    let ForkBody { step, input, reason, seq, dry_run } = body;
+    let given = StrictJson(ActBody { reason, seq, dry_run });
+    let asked = (State(state.clone()), caller, address, StrictPath(saga_id), given);
+    let (seq, mark): (_, fn(Response) -> Response) = match carry_out(asked, Act::Fork { step, input }).await? {
+        Outcome::Foreseen(effects) => return Ok(Json(effects).into_response()),
+        Outcome::Done(ActAnswer::Done { seq }) => (seq, std::convert::identity),
+        Outcome::Done(ActAnswer::Replayed { seq }) => (seq, replay::marked),
+    };
+    // once it is forked it is forked for ever
+    let view = state.engine.saga(saga_id).await?.ok_or_else(|| Problem::not_found("saga"))?;
+    let forked = ForkDone { saga_id, seq, forked_into: view.run.forked_into };
+    Ok(mark((StatusCode::ACCEPTED, Json(forked)).into_response()))
+}
+
+async fn act(asked: Asked<ActBody>, act: Act) -> Result<Response, Problem> {
+    let StrictPath(saga_id) = asked.3;
+    Ok(match carry_out(asked, act).await? {
+        Outcome::Foreseen(effects) => Json(effects).into_response(),
+        Outcome::Done(ActAnswer::Done { seq }) => done(saga_id, seq),
+        Outcome::Done(ActAnswer::Replayed { seq }) => replay::marked(done(saga_id, seq)),
+    })
+}
+
+/// What became of an act that was asked for.
+enum Outcome {
+    /// Nothing was done: what it would do.
+    Foreseen(Effects),
+    /// It is done.
+    Done(ActAnswer),
+}
+
+async fn carry_out(
     (State(state), Caller(caller), Address(address), StrictPath(saga_id), StrictJson(body)): Asked<ActBody>,
     act: Act,
-) -> Result<Response, Problem> {
+) -> Result<Outcome, Problem> {
     tracing::Span::current().record("saga.id", tracing::field::display(saga_id));
     let reason = text::reason(&body.reason)?.to_owned();
     let address = Some(address.to_string());
     let request = ActRequest { saga_id, act, reason, seq: body.seq, by: caller.name, address };
     if body.dry_run {
-        let effects = state.engine.dry_run(&request).await.map_err(problem)?;
-        return Ok(Json(effects).into_response());
+        return state.engine.dry_run(&request).await.map(Outcome::Foreseen).map_err(problem);
     }
-    match state.engine.act(request).await.map_err(problem)? {
-        ActAnswer::Done { seq } => Ok(done(saga_id, seq)),
-        ActAnswer::Replayed { seq } => Ok(replay::marked(done(saga_id, seq))),
-    }
+    state.engine.act(request).await.map(Outcome::Done).map_err(problem)
 }
 
 fn done(saga_id: SagaId, seq: i64) -> Response {

@@ -350,6 +350,33 @@ async fn a_saga_is_held_up_and_given_what_its_step_needs() {
 }
 
 #[tokio::test]
+async fn a_saga_that_was_stopped_goes_on_in_another() {
+    let app = App::new().await;
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let (path, shown) = (format!("/sagas/{saga}/fork"), format!("/sagas/{saga}"));
+    let first = app.get("operator", &shown).await.expect(200).text("/step");
+    let body = |step: &str, seq: i64| json!({"step": step, "reason": "stopped by mistake", "seq": seq});
+    let live = app.post("operator", &path, &body(&first, 1)).await.expect_problem(409, "not-allowed");
+    assert!(live.text("/detail").contains("still goes on"), "{}", live.body);
+    app.kill(&saga, 1).await;
+    let seq = app.get("operator", &shown).await.expect(200).body["seq"].as_i64().unwrap();
+    app.post("viewer", &path, &body(&first, seq)).await.expect_problem(403, "wrong-role");
+    app.post("operator", &path, &body("nowhere", seq)).await.expect_problem(409, "not-allowed");
+    app.post("operator", &path, &body(&first, 1)).await.expect_problem(409, "moved-on");
+    let mut dry = body(&first, seq);
+    dry["dryRun"] = json!(true);
+    assert_eq!(app.post("operator", &path, &dry).await.expect(200).text("/steps/0/step"), first);
+    let forked = app.post("operator", &path, &body(&first, seq)).await.expect(202);
+    let again = app.post("operator", &path, &body(&first, seq)).await.expect(202);
+    assert_eq!((&again.body, &again.headers["idempotent-replayed"]), (&forked.body, &"true".parse().unwrap()));
+    let fork = app.get("operator", &format!("/sagas/{}", forked.text("/forkedInto"))).await.expect(200);
+    assert_eq!((&fork.body["state"], &fork.body["journal"][1]["kind"]), (&json!("running"), &json!("forkedFrom")));
+    let why = app.get("operator", &format!("{shown}/why")).await.expect(200);
+    let option = why.body["acts"].as_array().unwrap().iter().find(|option| option["act"] == "fork").unwrap().clone();
+    assert!(option["reason"].as_str().unwrap().contains(&forked.text("/forkedInto")), "{option}");
+}
+
+#[tokio::test]
 async fn a_saga_is_killed_when_a_second_person_consents() {
     let app = App::new().await;
     let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");

@@ -43,6 +43,8 @@ pub(crate) enum SagaCommand {
     Complete(CompleteArguments),
     /// Try the step that it stands at again, with another input
     EditInput(EditInputArguments),
+    /// Begin another saga in the place of one that is finished, from a step of it
+    Fork(ForkArguments),
 }
 
 /// Of `saga start`.
@@ -216,6 +218,19 @@ pub(crate) struct EditInputArguments {
     act: ActArguments,
 }
 
+/// Of `saga fork`.
+#[derive(Debug, Args)]
+pub(crate) struct ForkArguments {
+    /// The first step that the other saga runs
+    #[arg(long)]
+    step: String,
+    /// What its action takes, instead of what the definition says: JSON, @FILE, or @- for standard input
+    #[arg(long)]
+    input: Option<String>,
+    #[command(flatten)]
+    act: ActArguments,
+}
+
 /// Does it.
 pub(crate) async fn run(command: SagaCommand) -> anyhow::Result<()> {
     match command {
@@ -250,6 +265,14 @@ pub(crate) async fn run(command: SagaCommand) -> anyhow::Result<()> {
             body.insert("step".to_owned(), asked.step.into());
             body.insert("input".to_owned(), json_argument(&asked.input)?);
             act(&asked.act, "edit-input", body).await
+        }
+        SagaCommand::Fork(asked) => {
+            let mut body = Map::new();
+            body.insert("step".to_owned(), asked.step.into());
+            if let Some(input) = &asked.input {
+                body.insert("input".to_owned(), json_argument(input)?);
+            }
+            act(&asked.act, "fork", body).await
         }
     }
 }
@@ -372,6 +395,8 @@ async fn act(asked: &ActArguments, name: &str, mut body: Map<String, Value>) -> 
         output::json(&answer);
     } else if let Some(approval) = answer.get("approvalId").and_then(Value::as_str) {
         output::line(&format!("{name} happens once a second person approves: {approval}"));
+    } else if let Some(fork) = answer.get("forkedInto").and_then(Value::as_str) {
+        output::line(&format!("{fork} goes on in its place"));
     } else {
         output::line(&format!("{name}: accepted"));
     }
