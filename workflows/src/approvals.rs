@@ -1,5 +1,6 @@
 //! Approvals: one mechanism for every act that needs a second person. What is to be done is frozen when it is asked
-//! for; consent is to exactly that, is never given by the one who asked, and ends after a time.
+//! for; consent is to exactly that, is never given by the one who asked, and ends after a time. A saga waits for it and does it
+//! then, or it is done by the consent itself, in the same transaction.
 //!
 //! Who asks writes an approval in the transaction of the asking ([`request_in_tx`]). [`decide`] looks once more at what
 //! would be done, and whoever does it looks again ([`consent_in_tx`]).
@@ -11,6 +12,7 @@ mod state;
 
 pub use ask::{Activation, AskError, Asked, Asks, Begun, expire};
 pub use decide::{DecideError, Decided, Decision, decide};
+pub(crate) use list::find_in_tx;
 pub use list::{Approval, ApprovalFilter, find, list};
 pub use state::{ApprovalEvent, ApprovalState, IllegalApprovalTransition, NotAnApprovalState};
 
@@ -31,11 +33,13 @@ pub enum ApprovedAct {
     Batch,
     /// New sagas use another version of their definition.
     Activate,
+    /// What a settlement says otherwise than the ledger is given up.
+    WriteOff,
 }
 
 impl ApprovedAct {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Refund, Self::Kill, Self::Batch, Self::Activate];
+    pub const ALL: [Self; 5] = [Self::Refund, Self::Kill, Self::Batch, Self::Activate, Self::WriteOff];
 
     /// As it is stored and shown.
     #[must_use]
@@ -45,6 +49,7 @@ impl ApprovedAct {
             Self::Kill => "kill",
             Self::Batch => "batch",
             Self::Activate => "activate",
+            Self::WriteOff => "write-off",
         }
     }
 
@@ -57,7 +62,7 @@ impl ApprovedAct {
     #[must_use]
     pub fn role(self) -> Role {
         match self {
-            Self::Refund => Role::Finance,
+            Self::Refund | Self::WriteOff => Role::Finance,
             Self::Kill | Self::Batch | Self::Activate => Role::Operator,
         }
     }
@@ -69,6 +74,7 @@ impl ApprovedAct {
             Self::Kill => "kill.request",
             Self::Batch => "batch.request",
             Self::Activate => "definition.request",
+            Self::WriteOff => "settlement.write-off",
         }
     }
 
@@ -83,6 +89,8 @@ impl ApprovedAct {
             (Self::Batch, false) => "batch.reject",
             (Self::Activate, true) => "definition.approve",
             (Self::Activate, false) => "definition.reject",
+            (Self::WriteOff, true) => "settlement.write-off.approve",
+            (Self::WriteOff, false) => "settlement.write-off.reject",
         }
     }
 

@@ -21,6 +21,7 @@ mod missing;
 mod outcome;
 mod state;
 mod view;
+mod write_off;
 
 pub use acts::{ActOnLine, Acted, LineAct, LineActError, act};
 pub use again::match_again;
@@ -30,3 +31,4 @@ pub use import::{ImportError, Imported, NewSettlement, import};
 pub use outcome::{NotAnOutcome, Outcome};
 pub use state::{IllegalLineTransition, LineEvent, LineState, NotALineState};
 pub use view::{CurrencyTotal, LineFilter, LineRow, OutcomeCount, Settlement, find, lines};
+pub(crate) use write_off::{lock_in_tx, write_off_in_tx};

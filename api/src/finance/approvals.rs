@@ -47,7 +47,7 @@ pub(crate) struct ApprovalsQuery {
 pub(crate) struct Approval {
     #[schema(value_type = String)]
     approval_id: ApprovalId,
-    /// What is to be done: `refund`.
+    /// What is to be done: `refund`, `write-off`.
     act: String,
     /// To what.
     object: String,

@@ -33,7 +33,7 @@ pub(crate) struct LineActBody {
 }
 
 /// `resume`: its saga goes on with what the line says. `refund`: what was taken unheard goes back to the buyer. `received`: the
-/// money came another way.
+/// money came another way. `write-off`: what is left over is given up; it is done when a second person consents to `approvalId`.
 #[utoipa::path(post, path = "/settlements/{id}/lines/{line}/{act}", tag = "settlements",
     operation_id = "actOnSettlementLine", request_body = LineActBody, responses((status = 202, body = LineShown)),
     params(("id" = String, Path), ("line" = i32, Path), ("act" = String, Path)))]
@@ -52,6 +52,7 @@ pub(crate) async fn act_on_line(
         reason: text::reason(&body.reason)?.to_owned(),
         by: caller.name,
         address: Some(address),
+        expires_in: state.asks.expires_in(),
     };
     let acted = settlements::act(state.engine.pool(), &state.webhooks, wanted).await;
     let acted = acted.map_err(|error| match error {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use workflows::{
     gateways::Reference,
-    ids::{OrderId, PaymentId, RefundId, SettlementId},
+    ids::{ApprovalId, OrderId, PaymentId, RefundId, SettlementId},
     settlements::{self, CurrencyTotal, LineAct, LineFilter, LineRow, Outcome},
 };
 
@@ -102,6 +102,9 @@ pub(crate) struct LineShown {
     acted_by: Option<String>,
     /// Why.
     act_reason: Option<String>,
+    /// The consent that it needs.
+    #[schema(value_type = Option<String>)]
+    approval_id: Option<ApprovalId>,
 }
 
 impl From<LineRow> for LineShown {
@@ -128,6 +131,7 @@ impl From<LineRow> for LineShown {
             act: row.act,
             acted_by: row.acted_by,
             act_reason: row.act_reason,
+            approval_id: row.approval_id,
         }
     }
 }

@@ -31,7 +31,7 @@ async fn a_file_is_taken_once_and_shown() {
     assert_eq!((&taken.body["counts"], &taken.body["open"]), (&json!({"unexpected": 2}), &json!(2)));
     let shown = &taken.body["lines"][0];
     assert_eq!((&shown["line"], &shown["gross"]), (&json!(2), &json!({"amount": 4500, "currency": "EUR"})));
-    assert_eq!(shown["acts"], json!([]));
+    assert_eq!(shown["acts"], json!(["write-off"]));
     let again = import(&app, "finance", "?gateway=primary", text).await.expect(200);
     assert_eq!(again.body["settlementId"], taken.body["settlementId"]);
 
@@ -45,14 +45,18 @@ async fn a_file_is_taken_once_and_shown() {
     app.get("viewer", &path).await.expect_problem(403, "wrong-role");
 
     let body = json!({"reason": "seen"});
-    for (act, status, slug) in [
-        ("received", 409, "not-allowed"),
-        ("write-off", 409, "not-allowed"),
-        ("resume", 409, "not-allowed"),
-        ("odd", 404, "not-found"),
-    ] {
+    for (act, status, slug) in
+        [("received", 409, "not-allowed"), ("resume", 409, "not-allowed"), ("odd", 404, "not-found")]
+    {
         app.post("finance", &format!("{path}/lines/2/{act}"), &body).await.expect_problem(status, slug);
     }
+    let asked = app.post("finance", &format!("{path}/lines/2/write-off"), &body).await.expect(202);
+    assert_eq!((&asked.body["state"], &asked.body["act"]), (&json!("open"), &json!("write-off")));
+    let approve = format!("/approvals/{}/approve", asked.text("/approvalId"));
+    app.post("finance", &approve, &body).await.expect_problem(403, "four-eyes");
+    app.post("admin", &approve, &body).await.expect(202);
+    let written = app.get("finance", &path).await.expect(200).body["lines"][0].clone();
+    assert_eq!((&written["state"], &written["acts"]), (&json!("writtenOff"), &json!([])));
     app.post("finance", &format!("{path}/lines/9/received"), &body).await.expect_problem(404, "not-found");
     app.post("operator", &format!("{path}/lines/2/received"), &body).await.expect_problem(403, "wrong-role");
 }

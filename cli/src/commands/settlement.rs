@@ -81,6 +81,13 @@ pub(crate) async fn run(command: SettlementCommand) -> anyhow::Result<()> {
         SettlementCommand::Act(Act { id, line, act, reason, remote }) => {
             let path = ["settlements", &id, "lines", &line.to_string(), &act];
             let answer = remote.client().post(&path, &json!({ "reason": reason })).await?;
+            if remote.json {
+                output::json(&answer);
+                return Ok(());
+            }
+            if let (Some("write-off"), Some(approval)) = (answer["act"].as_str(), answer["approvalId"].as_str()) {
+                output::remark(&format!("{approval}: done when somebody else approves it"));
+            }
             show(&remote, &json!({ "lines": [answer] }));
             Ok(())
         }

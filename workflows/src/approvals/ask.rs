@@ -85,6 +85,12 @@ impl Asks {
         Self { engine, batch_above: settings.batch_approval_above.into(), expires_in }
     }
 
+    /// How long somebody can decide.
+    #[must_use]
+    pub fn expires_in(&self) -> Duration {
+        self.expires_in
+    }
+
     /// Asks for a saga to be stopped for good, whatever the act in `request` is.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::{
     batches::{self, ChangeError, Changed},
     ids::{ApprovalId, BatchId},
     orders::impossible,
-    refunds, spawned,
+    refunds, settlements, spawned,
 };
 use chrono::{DateTime, Utc};
 use orchestrator::{
@@ -106,12 +106,17 @@ async fn decide_now(engine: &Engine, principal: &Principal, decision: &Decision)
     let deciding = Deciding { engine, by: &principal.name, decision, approval, act };
     let follows = deciding.prepare().await?;
     let mut tx = engine.pool().begin().await?;
-    // the saga that waits before the approval, as that saga takes them itself
+    // the saga that waits, or the line, before the approval, as whoever has it takes them
     let is_awaited = match &follows {
         Follows::Told(Some(signal)) => match engine.signal_in_tx(&mut tx, signal).await? {
             Signalled::Kept { run, .. } => !run.compensating && !run.state.is_finished(),
             Signalled::Finished(_) => false,
         },
+        Follows::WrittenOff => {
+            settlements::lock_in_tx(&mut tx, &deciding.approval.object).await?;
+            false
+        }
+        // what nobody waits for as who asks does: the line before the approval
         _ => false,
     };
     let standing = lock(&mut tx, decision.approval_id).await?;
@@ -139,6 +144,8 @@ enum Follows {
     Begun(BatchId),
     /// New sagas use this version, if they still can.
     Activated(Option<Arc<Known>>),
+    /// What a settlement's line leaves over is given up.
+    WrittenOff,
 }
 
 /// A decision in the hand.
@@ -166,6 +173,7 @@ impl Deciding<'_> {
             ApprovedAct::Kill => Follows::Killed(self.kill().await?),
             ApprovedAct::Batch => Follows::Begun(self.object()?),
             ApprovedAct::Activate => Follows::Activated(self.version().await?),
+            ApprovedAct::WriteOff => Follows::WrittenOff,
         })
     }
 
@@ -221,6 +229,10 @@ impl Deciding<'_> {
                 Ok((present.as_ref() != Some(&self.approval.content)).then(|| CHANGED.to_owned()))
             }
             _ if !self.decision.consents => Ok(None),
+            Follows::WrittenOff => {
+                let is_done = settlements::write_off_in_tx(tx, &self.approval).await?;
+                Ok((!is_done).then(|| CHANGED.to_owned()))
+            }
             Follows::Killed(None) => Ok(Some(OVER.to_owned())),
             Follows::Activated(None) => Ok(Some(CHANGED.to_owned())),
             Follows::Activated(Some(known)) => {

@@ -4,14 +4,14 @@ use super::{ApprovalState, read_state};
 use crate::ids::ApprovalId;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
 /// Something that somebody wants to do, and what became of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Approval {
     /// The approval.
     pub approval_id: ApprovalId,
-    /// What is to be done: `refund`.
+    /// What is to be done: `refund`, `write-off`.
     pub act: String,
     /// To what.
     pub object: String,
@@ -55,6 +55,10 @@ pub struct ApprovalFilter {
 /// # Errors
 /// The database's.
 pub async fn list(pool: &PgPool, filter: &ApprovalFilter) -> Result<Vec<Approval>, sqlx::Error> {
+    list_from(pool, filter).await
+}
+
+async fn list_from(from: impl PgExecutor<'_>, filter: &ApprovalFilter) -> Result<Vec<Approval>, sqlx::Error> {
     let rows = sqlx::query!(
         "select approval_id, act, object, role, content, requested_by, reason, requested_at, expires_at, state,
              decided_by, decision_reason, ended_at
@@ -69,7 +73,7 @@ pub async fn list(pool: &PgPool, filter: &ApprovalFilter) -> Result<Vec<Approval
         filter.after.map(|approval| approval.0),
         i64::from(filter.limit),
     )
-    .fetch_all(pool)
+    .fetch_all(from)
     .await?;
     let approvals = rows.into_iter().map(|row| {
         let approval_id = ApprovalId(row.approval_id);
@@ -97,6 +101,15 @@ pub async fn list(pool: &PgPool, filter: &ApprovalFilter) -> Result<Vec<Approval
 /// # Errors
 /// The database's.
 pub async fn find(pool: &PgPool, approval: ApprovalId) -> Result<Option<Approval>, sqlx::Error> {
+    find_from(pool, approval).await
+}
+
+/// The same within a transaction.
+pub(crate) async fn find_in_tx(tx: &mut PgConnection, approval: ApprovalId) -> Result<Option<Approval>, sqlx::Error> {
+    find_from(tx, approval).await
+}
+
+async fn find_from(from: impl PgExecutor<'_>, approval: ApprovalId) -> Result<Option<Approval>, sqlx::Error> {
     let filter = ApprovalFilter { only: Some(approval), limit: 1, ..ApprovalFilter::default() };
-    Ok(list(pool, &filter).await?.pop())
+    Ok(list_from(from, &filter).await?.pop())
 }

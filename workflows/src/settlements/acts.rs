@@ -5,10 +5,12 @@ use super::{
     outcome::{Outcome, differences, less},
     state::{LineEvent, LineState},
     view::{self, LineRow},
+    write_off,
 };
 use crate::{
+    approvals,
     gateways::{Captured, RefundState, WebhookEvent, WebhookKind},
-    ids::SettlementId,
+    ids::{ApprovalId, SettlementId},
     ledger::{About, Account, Posting, PostingKind, post_in_tx},
     money::{Money, MoneyError},
     orders::impossible,
@@ -21,7 +23,7 @@ use orchestrator::{
 };
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 /// What can be done about a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +86,13 @@ impl LineAct {
             Self::Received if !matches!(line.outcome, Outcome::Missing | Outcome::Under) => {
                 Err("nothing of this line has still to come")
             }
-            Self::WriteOff => Err("a second person has to consent, who cannot be asked yet"),
-            Self::Resume | Self::Refund | Self::Received => Ok(()),
+            Self::WriteOff if can_be_told && line.state == LineState::Open => {
+                Err("its saga has not been told: resume it, or have the money given back")
+            }
+            Self::WriteOff if left_over(line).is_ok_and(|amounts| amounts.is_empty()) => {
+                Err("nothing of this line is left over")
+            }
+            Self::Resume | Self::Refund | Self::WriteOff | Self::Received => Ok(()),
         }
     }
 }
@@ -105,12 +112,14 @@ pub struct ActOnLine {
     pub by: String,
     /// From where.
     pub address: Option<IpAddr>,
+    /// How long a second person can consent, where one has to.
+    pub expires_in: Duration,
 }
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Acted {
-    /// It is done; the line as it is now.
+    /// It is done, or a second person is asked for; the line as it is now.
     New(LineRow),
     /// The same person has done the same before.
     Replayed(LineRow),
@@ -146,55 +155,75 @@ async fn act_now(pool: &PgPool, webhooks: &Webhooks, wanted: &ActOnLine) -> Resu
     let mut tx = pool.begin().await?;
     let found = view::lock_line(&mut tx, wanted.settlement_id, wanted.line).await?;
     let row = found.ok_or(LineActError::NotFound)?;
-    let is_again = row.act.as_deref() == Some(wanted.act.as_str())
-        && row.acted_by.as_deref() == Some(wanted.by.as_str())
-        && row.act_reason.as_deref() == Some(wanted.reason.as_str());
-    if !is_again {
-        wanted.act.check(&row).map_err(LineActError::NotAllowed)?;
-        let event = match wanted.act {
-            LineAct::Resume | LineAct::Refund => LineEvent::Told,
-            LineAct::Received => LineEvent::Received,
-            LineAct::WriteOff => LineEvent::WrittenOff,
-        };
-        let state =
-            row.state.on(event).map_err(|_| LineActError::NotAllowed("nothing is left to do about this line"))?;
-        write(&mut tx, wanted, &row, state).await?;
-        if event == LineEvent::Received {
-            post_in_tx(&mut tx, &[received(&row, &wanted.reason)?]).await?;
-        }
-    }
+    let is_new = match wanted.act {
+        LineAct::WriteOff => write_off::ask_in_tx(&mut tx, wanted, &row).await?,
+        LineAct::Resume | LineAct::Refund => act_in_tx(&mut tx, wanted, &row, LineEvent::Told).await?,
+        LineAct::Received => act_in_tx(&mut tx, wanted, &row, LineEvent::Received).await?,
+    };
     let now = view::lock_line(&mut tx, wanted.settlement_id, wanted.line).await?.ok_or(LineActError::NotFound)?;
     tx.commit().await?;
     if now.state == LineState::Told {
         // once by its id, however often it is told: also by whoever comes after a crash between the two
         webhooks.settlement_news(&row.gateway, news_of(&row)?).await?;
     }
-    Ok(if is_again { Acted::Replayed(now) } else { Acted::New(now) })
+    Ok(if is_new { Acted::New(now) } else { Acted::Replayed(now) })
 }
 
-async fn write(tx: &mut PgConnection, wanted: &ActOnLine, row: &LineRow, state: LineState) -> Result<(), sqlx::Error> {
+/// Does it at once. False where the same person has done the same before.
+async fn act_in_tx(
+    tx: &mut PgConnection,
+    wanted: &ActOnLine,
+    row: &LineRow,
+    event: LineEvent,
+) -> Result<bool, LineActError> {
+    let is_again = row.act.as_deref() == Some(wanted.act.as_str())
+        && row.acted_by.as_deref() == Some(wanted.by.as_str())
+        && row.act_reason.as_deref() == Some(wanted.reason.as_str());
+    if is_again {
+        return Ok(false);
+    }
+    wanted.act.check(row).map_err(LineActError::NotAllowed)?;
+    let state = row.state.on(event).map_err(|_| LineActError::NotAllowed("nothing is left to do about this line"))?;
+    if let Some(approval) = row.approval_id {
+        approvals::close_in_tx(tx, approval).await?;
+    }
+    write(tx, wanted, row, state, None).await?;
+    if event == LineEvent::Received {
+        post_in_tx(tx, &[received(row, &wanted.reason)?]).await?;
+    }
+    Ok(true)
+}
+
+pub(super) async fn write(
+    tx: &mut PgConnection,
+    wanted: &ActOnLine,
+    row: &LineRow,
+    state: LineState,
+    approval: Option<ApprovalId>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update booking.settlement_lines
-         set state = $3, act = $4, acted_by = $5, act_reason = $6, acted_at = now()
+         set state = $3, act = $4, acted_by = $5, act_reason = $6, acted_at = now(), approval_id = $7
          where settlement_id = $1 and line = $2",
         row.settlement_id.0,
         row.line,
         state.as_str(),
         wanted.act.as_str(),
         wanted.by,
-        wanted.reason
+        wanted.reason,
+        approval.map(|approval| approval.0)
     )
     .execute(&mut *tx)
     .await?;
-    let object = format!("{}/{}", row.settlement_id, row.line);
-    let detail = json!({ "before": row.state, "after": state, "outcome": row.outcome, "saga": row.saga_id });
+    let object = write_off::name_of(row);
+    let detail = json!({ "before": row.state, "after": state, "outcome": row.outcome, "saga": row.saga_id, "approvalId": approval });
     let by = Author { name: &wanted.by, address: wanted.address };
     record_in_tx(tx, &DoneAct { by, act: wanted.act.recorded_as(), object: &object, reason: &wanted.reason, detail })
         .await
 }
 
 /// What a line leaves neither here nor there: where it is missing, all that was expected.
-fn left_over(row: &LineRow) -> Result<Vec<(Account, Money)>, MoneyError> {
+pub(super) fn left_over(row: &LineRow) -> Result<Vec<(Account, Money)>, MoneyError> {
     if row.outcome == Outcome::Missing {
         let expected = row.expected.into_iter().filter(|expected| expected.amount_minor != 0);
         return Ok(expected.map(|expected| (Account::Clearing(row.gateway.clone()), expected)).collect());
@@ -204,7 +233,7 @@ fn left_over(row: &LineRow) -> Result<Vec<(Account, Money)>, MoneyError> {
 }
 
 /// Moves what is left over to where it is.
-fn moved(row: &LineRow, kind: PostingKind, to: &Account, reason: &str) -> Result<Posting, sqlx::Error> {
+pub(super) fn moved(row: &LineRow, kind: PostingKind, to: &Account, reason: &str) -> Result<Posting, sqlx::Error> {
     let wrong = |error: MoneyError| impossible("booking.settlement_lines", "gross_minor", row.settlement_id, error);
     let mut entries = Vec::new();
     for (from, amount) in left_over(row).map_err(wrong)? {

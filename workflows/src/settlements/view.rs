@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     gateways::Reference,
-    ids::{OrderId, PaymentId, RefundId, SettlementId},
+    ids::{ApprovalId, OrderId, PaymentId, RefundId, SettlementId},
     money::{Money, currency_from_code},
     orders::impossible,
 };
@@ -108,8 +108,8 @@ pub struct LineRow {
     pub acted_by: Option<String>,
     /// Why.
     pub act_reason: Option<String>,
-    /// The consent that is asked for.
-    pub approval_id: Option<Uuid>,
+    /// The consent that was asked for.
+    pub approval_id: Option<ApprovalId>,
 }
 
 /// The file with this id.
@@ -340,7 +340,7 @@ impl Stored {
             act: self.act,
             acted_by: self.acted_by,
             act_reason: self.act_reason,
-            approval_id: self.approval_id,
+            approval_id: self.approval_id.map(ApprovalId),
         })
     }
 }

@@ -56,7 +56,12 @@ async fn ask(shop: &Shop, order: OrderId, wanted: Wanted, key: &str) -> Result<R
     }
 }
 
-async fn say(shop: &Shop, who: &str, approval_id: ApprovalId, consents: bool) -> Result<Decided, DecideError> {
+pub(super) async fn say(
+    shop: &Shop,
+    who: &str,
+    approval_id: ApprovalId,
+    consents: bool,
+) -> Result<Decided, DecideError> {
     let decision = Decision { approval_id, consents, reason: "looked at it".to_owned(), address: None };
     decide(&shop.engine, &finance(who), decision).await
 }

@@ -2,10 +2,12 @@
 
 use super::{
     news::cancelled,
+    refunds::say,
     shop::{PRICE, Shop},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use workflows::{
+    approvals::{DecideError, Decided},
     ids::{OrderId, SettlementId},
     settlements::{
         self, ActOnLine, Acted, Imported, LineAct, LineActError, LineFilter, LineRow, LineState, NewSettlement, Outcome,
@@ -52,6 +54,7 @@ impl Shop {
             reason: "seen".to_owned(),
             by: "fin".to_owned(),
             address: None,
+            expires_in: Duration::from_secs(3_600),
         };
         settlements::act(&self.pool, &self.webhooks, wanted).await
     }
@@ -197,5 +200,48 @@ async fn a_saga_goes_on_with_what_the_settlement_says() {
     assert_eq!((row.outcome, row.state), (Outcome::Matched, LineState::Settled));
     let balances = shop.balances().await;
     assert_eq!((balances.get("gateway:primary:clearing"), balances.get("settlement:differences")), (None, None));
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_is_written_off_by_two() {
+    let shop = Shop::open().await;
+    let charges = [(); 2].map(|()| shop.confirmed());
+    let [missed, more] = futures::future::join_all(charges).await.try_into().unwrap();
+    let (missed, more) = (shop.charge_of(missed.order_id).await, shop.charge_of(more.order_id).await);
+    let id = shop.settled(&format!("?missing={missed}&over={more}")).await;
+    let lines = shop.lines(id).await;
+    let (missing, over) = (only(&lines, Outcome::Missing), only(&lines, Outcome::Over));
+    for agreed in lines.iter().filter(|line| line.outcome == Outcome::Matched) {
+        assert!(matches!(shop.act_on(agreed, LineAct::WriteOff).await, Err(LineActError::NotAllowed(_))));
+    }
+
+    let clicks = futures::future::join_all((0..5).map(|_| shop.act_on(&over, LineAct::WriteOff))).await;
+    let news = clicks.iter().filter(|click| matches!(click, Ok(Acted::New(_)))).count();
+    assert_eq!((news, clicks.iter().filter(|click| click.is_err()).count()), (1, 0), "{clicks:?}");
+    let asked = only(&shop.lines(id).await, Outcome::Over);
+    let approval = asked.approval_id.unwrap();
+    assert_eq!((asked.state, shop.balances().await.get("settlement:writtenOff")), (LineState::Open, None));
+    assert!(matches!(say(&shop, "fin", approval, true).await, Err(DecideError::FourEyes(_))));
+    assert_eq!(shop.balances().await["settlement:differences"], -100);
+    // refused, it can be asked for again
+    say(&shop, "bert", approval, false).await.unwrap();
+    shop.act_on(&over, LineAct::WriteOff).await.unwrap();
+    let second = only(&shop.lines(id).await, Outcome::Over).approval_id.unwrap();
+    assert_ne!(second, approval);
+    say(&shop, "bert", second, true).await.unwrap();
+    assert!(matches!(say(&shop, "bert", second, true).await, Ok(Decided::Replayed(_))));
+    assert_eq!(only(&shop.lines(id).await, Outcome::Over).state, LineState::WrittenOff);
+    let balances = shop.balances().await;
+    assert_eq!((balances.get("settlement:differences"), balances["settlement:writtenOff"]), (None, -100));
+    assert!(matches!(shop.act_on(&over, LineAct::WriteOff).await, Err(LineActError::NotAllowed(_))));
+
+    // what has come in the meantime is not written off
+    shop.act_on(&missing, LineAct::WriteOff).await.unwrap();
+    let stale = only(&shop.lines(id).await, Outcome::Missing).approval_id.unwrap();
+    shop.settled("").await;
+    assert!(matches!(say(&shop, "bert", stale, true).await, Err(DecideError::Void(_))));
+    let balances = shop.balances().await;
+    assert_eq!((balances.get("gateway:primary:clearing"), balances["settlement:writtenOff"]), (None, -100));
     shop.assert_well().await;
 }
