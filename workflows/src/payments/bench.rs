@@ -94,7 +94,7 @@ impl Bench {
             breakers,
             journal: Journal::default(),
             now,
-            attempts_left: 6,
+            attempts_left: 10,
             input: ChargeInput {
                 order_id: OrderId(Uuid::from_u128(1)),
                 payment_method: PaymentMethod::Token("pm".to_owned()),

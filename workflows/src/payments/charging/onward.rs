@@ -14,8 +14,8 @@ use crate::{
 use orchestrator::action::{Answer, Failure, Halt};
 use std::time::Duration;
 
-/// How many attempts are kept for the next gateway when a charge is left behind.
-const ATTEMPTS_KEPT: u32 = 3;
+/// How many attempts are kept for the next gateway when a charge is left behind: of ten, three are made before.
+const ATTEMPTS_KEPT: u32 = 7;
 
 /// What speaks for going on without a charge whose outcome nobody can tell.
 #[derive(Debug, Clone, Copy)]
@@ -196,7 +196,7 @@ mod tests {
 
     const ENOUGH: Pressure = Pressure {
         is_away: false,
-        attempts_left: Some(4),
+        attempts_left: Some(8),
         hold_left: Duration::from_secs(900),
         call_takes: Duration::from_secs(8),
         next_takes: Some(Duration::from_secs(5)),
@@ -212,7 +212,7 @@ mod tests {
             (false, ENOUGH),
             (false, Pressure { attempts_left: None, ..ENOUGH }),
             (true, Pressure { is_away: true, ..ENOUGH }),
-            (true, Pressure { attempts_left: Some(3), ..ENOUGH }),
+            (true, Pressure { attempts_left: Some(7), ..ENOUGH }),
             (true, Pressure { attempts_left: Some(0), ..ENOUGH }),
             (false, Pressure { hold_left: secs(13), ..ENOUGH }),
             (true, Pressure { hold_left: secs(12), ..ENOUGH }),

@@ -51,12 +51,12 @@ async fn left_open_at_stripe() -> Bench {
 #[tokio::test]
 async fn a_charge_in_doubt_is_left_behind_when_its_gateway_refuses_to_be_asked_again() {
     let mut bench = in_doubt_at_adyen().await;
-    for left in [5, 4] {
+    for left in [9, 8] {
         bench.attempts_left = left;
         bench.fakes[0].charges.answers(ChargeOutcome::NotExecuted(no_connection()));
         assert!(matches!(bench.runs().await, Err(Halt::Transient { .. })), "{left}");
     }
-    assert_eq!(bench.notes().last().unwrap(), "primary leftBehind", "three attempts are left for the backup");
+    assert_eq!(bench.notes().last().unwrap(), "primary leftBehind", "seven attempts are left for the backup");
     assert_eq!(bench.started(), ["settle-doubt"]);
 }
 
@@ -122,7 +122,7 @@ async fn a_call_that_the_retry_budget_holds_back_waits_when_the_other_gateway_is
 #[tokio::test]
 async fn a_charge_that_can_be_ended_is_not_left_behind() {
     let mut bench = left_open_at_stripe().await;
-    for left in [4, 3] {
+    for left in [8, 7] {
         bench.attempts_left = left;
         bench.fakes[0].probes.answers(ProbeOutcome::NotCaptured { reference: reference("pi_1") });
         bench.fakes[0].voids.answers(VoidOutcome::Voided { reference: reference("pi_1") });
@@ -171,7 +171,7 @@ async fn a_void_that_the_retry_budget_holds_back_is_no_reason_to_leave_a_charge_
     primary.prepares.answers(PrepareOutcome::Prepared(reference("pi_1")));
     primary.charges.answers(ChargeOutcome::Unknown(no_answer()));
     assert!(matches!(bench.runs().await, Err(Halt::InDoubt(_))));
-    bench.attempts_left = 5;
+    bench.attempts_left = 9;
     primary.probes.answers(ProbeOutcome::NotCaptured { reference: reference("pi_1") });
     primary.voids.answers(VoidOutcome::Unknown(no_answer()));
     assert!(matches!(bench.probes().await, Err(Halt::InDoubt(_))));
