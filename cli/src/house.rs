@@ -14,7 +14,10 @@ use anyhow::Context;
 use private_servers::{DataDir, Durability, Existing, PrivatePostgres, PrivateRedis};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use workflows::events::{self, NewEvent, NewSection};
+use workflows::{
+    events::{self, NewEvent, NewSection},
+    settings::BookingSettings,
+};
 
 use crate::{
     commands::{api, migrate},
@@ -104,10 +107,10 @@ impl House {
         Ok(Self { config, stack, url, sandboxes, tokens, worker, stopping, api, keeping, servers })
     }
 
-    /// A second API on the same house, with holds of orders that last `order_hold_secs`.
-    pub(crate) async fn second_api(&self, order_hold_secs: u64) -> anyhow::Result<String> {
+    /// A second API on the same house, with other settings of bookings.
+    pub(crate) async fn second_api(&self, change: impl FnOnce(&mut BookingSettings)) -> anyhow::Result<String> {
         let mut stack = self.stack.clone();
-        stack.booking.order_hold_secs = order_hold_secs;
+        change(&mut stack.booking);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let state = api::state(&stack, &self.config, None, &self.stopping);

@@ -27,6 +27,10 @@ async fn the_demo_is_as_it_should_be_and_its_links_open() {
         "hold-lost",
         "backup: captured",
         "pay: parked",
+        "refund-failed:generic_decline",
+        "A large refund",
+        "over: writtenOff",
+        "all accounts: 0 EUR",
         "20 confirmed, 180 told",
     ] {
         assert!(said.contains(expected), "no {expected:?} in\n{said}");
@@ -36,7 +40,7 @@ async fn the_demo_is_as_it_should_be_and_its_links_open() {
     let token = said.split_once("Authorization: Bearer ").and_then(|(_, rest)| rest.split_once('\'')).unwrap().0;
     let api = Api::new(&demo.printed["API"], token);
     let links: Vec<_> = said.lines().filter_map(|line| line.strip_prefix(&format!("  {}", api.base))).collect();
-    assert_eq!(links.len(), 18, "{said}");
+    assert_eq!(links.len(), 24, "{said}");
     for link in links {
         assert_eq!(api.ask(Method::GET, link, None).await.0, StatusCode::OK, "{link}");
     }

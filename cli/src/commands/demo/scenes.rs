@@ -1,6 +1,7 @@
 //! What is tried, and what is right then.
 
 mod failover;
+mod finance;
 mod orders;
 mod workers;
 
@@ -21,6 +22,9 @@ pub(super) enum Scene {
     AnswerLost,
     LeftBehind,
     BreakerOpens,
+    Replayed,
+    FourEyes,
+    Settled,
     Race,
 }
 
@@ -59,11 +63,25 @@ impl Outcome {
 }
 
 /// All scenes, in order.
-pub(super) fn all() -> [Scene; 9] {
+pub(super) fn all() -> [Scene; 12] {
     use Scene::{
-        AnswerLost, BreakerOpens, Confirmed, Declined, HoldLost, LeftBehind, PrimaryFails, Race, WorkerKilled,
+        AnswerLost, BreakerOpens, Confirmed, Declined, FourEyes, HoldLost, LeftBehind, PrimaryFails, Race, Replayed,
+        Settled, WorkerKilled,
     };
-    [Confirmed, Declined, HoldLost, WorkerKilled, PrimaryFails, AnswerLost, LeftBehind, BreakerOpens, Race]
+    [
+        Confirmed,
+        Declined,
+        HoldLost,
+        WorkerKilled,
+        PrimaryFails,
+        AnswerLost,
+        LeftBehind,
+        BreakerOpens,
+        Replayed,
+        FourEyes,
+        Race,
+        Settled,
+    ]
 }
 
 impl Scene {
@@ -77,6 +95,9 @@ impl Scene {
             Self::AnswerLost => "The primary charges, and its answer is lost",
             Self::LeftBehind => "The primary charges in the dark, and the late capture is refunded",
             Self::BreakerOpens => "The primary is away, and 12 orders that only it can take wait for it",
+            Self::Replayed => "A refund that the gateway refuses, until finance replays it",
+            Self::FourEyes => "A large refund, which waits for a second person",
+            Self::Settled => "A settlement file with one line missing and one too large",
             Self::Race => "200 buyers race for 20 seats",
         }
     }
@@ -91,6 +112,9 @@ impl Scene {
             Self::AnswerLost => failover::answer_lost(house, shop).await,
             Self::LeftBehind => failover::left_behind(house, shop).await,
             Self::BreakerOpens => failover::breaker_opens(house, shop).await,
+            Self::Replayed => finance::replayed(house, shop).await,
+            Self::FourEyes => finance::four_eyes(house, shop).await,
+            Self::Settled => finance::settled(house, shop).await,
             Self::Race => orders::race(shop).await,
         }
     }

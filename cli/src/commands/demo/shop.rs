@@ -44,6 +44,11 @@ impl Shop {
         Self { base: base.to_owned(), ..self.clone() }
     }
 
+    /// Somebody else at the same API.
+    pub(super) fn with(&self, token: SecretString) -> Self {
+        Self { token, ..self.clone() }
+    }
+
     /// A link that people can open.
     pub(super) fn link(&self, path: &str) -> String {
         format!("{}{path}", self.base)
@@ -58,6 +63,19 @@ impl Shop {
         let status = answer.status();
         let body = answer.bytes().await?;
         Ok(Answered { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
+    }
+
+    /// A text that is no JSON.
+    pub(super) async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let answer = self.http.get(self.link(path)).bearer_auth(self.token.expose_secret()).send().await?;
+        Ok(answer.error_for_status()?.text().await?)
+    }
+
+    pub(super) async fn send_csv(&self, path: &str, text: String) -> anyhow::Result<Answered> {
+        let request = self.http.post(self.link(path)).bearer_auth(self.token.expose_secret());
+        let answer = request.header(reqwest::header::CONTENT_TYPE, "text/csv").body(text).send().await?;
+        let status = answer.status();
+        Ok(Answered { status, body: serde_json::from_slice(&answer.bytes().await?).unwrap_or(Value::Null) })
     }
 
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {

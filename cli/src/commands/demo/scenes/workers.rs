@@ -18,7 +18,7 @@ pub(super) async fn hold_lost(house: &House, shop: &Shop) -> anyhow::Result<Outc
     let seats = shop.seats(&event).await?;
     let wanted = [seats[0].0.as_str()];
     slow_charge(shop, house).await?;
-    let hasty = shop.at(&house.second_api(SHORT_HOLD_SECS).await?);
+    let hasty = shop.at(&house.second_api(|booking| booking.order_hold_secs = SHORT_HOLD_SECS).await?);
     let order = hasty.buy(&event, "cleo", &wanted, GOOD_CARD).await?;
     about_to_pay(shop, &order).await?;
     signal_worker(house, "-STOP").await?;
