@@ -1,13 +1,19 @@
 //! A settlement as people see it: what agrees, and each line that does not with its saga and what can be done about it.
 
 use crate::{
+    csv::{self, ROWS_PER_READ},
     page,
     problem::{Problem, kinds},
     query::{StrictPath, StrictQuery},
     state::ApiState,
-    wire::{Amount, Time},
+    wire::{self, Amount, Time},
 };
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
 use orchestrator::ids::SagaId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,6 +26,30 @@ use workflows::{
 
 /// The name of this list in cursors.
 const LIST: &str = "settlement-lines";
+/// What a line of CSV has; amounts are in minor units.
+const COLUMNS: [&str; 21] = [
+    "line",
+    "outcome",
+    "state",
+    "movement",
+    "category",
+    "paymentReference",
+    "reference",
+    "grossMinor",
+    "feeMinor",
+    "netMinor",
+    "currency",
+    "expectedMinor",
+    "expectedCurrency",
+    "occurredAt",
+    "orderId",
+    "refundId",
+    "sagaId",
+    "act",
+    "actedBy",
+    "actReason",
+    "approvalId",
+];
 
 /// A file that was taken into the books, with a page of its lines.
 #[derive(Debug, Serialize, ToSchema)]
@@ -150,27 +180,82 @@ pub(crate) struct Lines {
     cursor: Option<String>,
 }
 
-/// A settlement and its lines, in the order of the file; what is missing comes last.
+/// A settlement and its lines, in the order of the file; what is missing comes last. As `text/csv` all lines that match.
 #[utoipa::path(get, path = "/settlements/{id}", tag = "settlements", operation_id = "getSettlement",
-    params(("id" = String, Path), Lines), responses((status = 200, body = SettlementShown)))]
+    params(("id" = String, Path), Lines),
+    responses((status = 200, content((SettlementShown = "application/json"), (String = "text/csv")))))]
 pub(crate) async fn show(
     State(state): State<ApiState>,
+    headers: HeaderMap,
     StrictPath(id): StrictPath<SettlementId>,
     StrictQuery(query): StrictQuery<Lines>,
-) -> Result<Json<SettlementShown>, Problem> {
-    shown(&state, id, query).await.map(Json)
+) -> Result<Response, Problem> {
+    if !csv::is_wanted(&headers) {
+        return Ok(Json(shown(&state, id, query).await?).into_response());
+    }
+    let filter = filter_of(&query)?;
+    settlements::find(state.engine.pool(), id).await?.ok_or_else(|| Problem::not_found("settlement"))?;
+    Ok(as_csv(state, id, filter))
+}
+
+fn filter_of(query: &Lines) -> Result<LineFilter, Problem> {
+    let outcome = query.outcome.as_deref().map(str::parse::<Outcome>).transpose();
+    let outcome = outcome
+        .map_err(|error| Problem::new(&kinds::INVALID_PARAMETER, format!("{error}.")).with("parameter", "outcome"))?;
+    let after: Option<i32> = page::decode(LIST, query.cursor.as_deref())?;
+    Ok(LineFilter { outcome, open: query.open.unwrap_or_default(), after: after.unwrap_or_default() })
+}
+
+/// No line changes its place: as many reads as it takes miss none and tell none twice.
+fn as_csv(state: ApiState, id: SettlementId, filter: LineFilter) -> Response {
+    csv::document(&COLUMNS, filter, move |filter| {
+        let state = state.clone();
+        async move {
+            let rows = settlements::lines(state.engine.pool(), id, filter, ROWS_PER_READ.into()).await?;
+            let next = rows.last().map(|last| LineFilter { after: last.line, ..filter });
+            let mut text = String::new();
+            rows.iter().for_each(|row| add_line(&mut text, row));
+            Ok((text, next.filter(|_| rows.len() == usize::from(ROWS_PER_READ))))
+        }
+    })
+}
+
+fn add_line(text: &mut String, row: &LineRow) {
+    fn named(name: Option<impl ToString>) -> String {
+        name.map(|name| name.to_string()).unwrap_or_default()
+    }
+    let cells = [
+        &row.line.to_string(),
+        row.outcome.as_str(),
+        row.state.as_str(),
+        row.movement.as_str(),
+        &row.category,
+        &named(row.payment.as_ref()),
+        &named(row.reference.as_ref()),
+        &row.gross.amount_minor.to_string(),
+        &row.fee.amount_minor.to_string(),
+        &row.net.amount_minor.to_string(),
+        row.gross.currency.code(),
+        &named(row.expected.map(|expected| expected.amount_minor)),
+        row.expected.map(|expected| expected.currency.code()).unwrap_or_default(),
+        &wire::utc(row.occurred_at),
+        &named(row.order_id),
+        &named(row.refund_id),
+        &named(row.saga_id),
+        row.act.as_deref().unwrap_or_default(),
+        row.acted_by.as_deref().unwrap_or_default(),
+        row.act_reason.as_deref().unwrap_or_default(),
+        &named(row.approval_id),
+    ];
+    csv::add_line(text, cells);
 }
 
 /// The settlement with these lines.
 pub(super) async fn shown(state: &ApiState, id: SettlementId, query: Lines) -> Result<SettlementShown, Problem> {
     let limit = page::limit(query.limit)?;
-    let outcome = query.outcome.map(|text| text.parse::<Outcome>()).transpose();
-    let outcome = outcome
-        .map_err(|error| Problem::new(&kinds::INVALID_PARAMETER, format!("{error}.")).with("parameter", "outcome"))?;
-    let after: Option<i32> = page::decode(LIST, query.cursor.as_deref())?;
+    let filter = filter_of(&query)?;
     let pool = state.engine.pool();
     let found = settlements::find(pool, id).await?.ok_or_else(|| Problem::not_found("settlement"))?;
-    let filter = LineFilter { outcome, open: query.open.unwrap_or_default(), after: after.unwrap_or_default() };
     let rows = settlements::lines(pool, id, filter, limit + 1).await?;
     let page = page::Page::from_rows(LIST, rows, limit, |last| last.line, LineShown::from);
     Ok(SettlementShown {

@@ -50,6 +50,11 @@ async fn a_file_is_taken_once_and_shown() {
     {
         app.post("finance", &format!("{path}/lines/2/{act}"), &body).await.expect_problem(status, slug);
     }
+    let lines = app.csv("finance", &format!("{path}?outcome=unexpected&limit=1")).await;
+    assert!(lines[0].starts_with("line,outcome,state,movement,category,paymentReference"), "{lines:?}");
+    assert_eq!(lines.len(), 3, "all that match: {lines:?}");
+    assert!(lines[1].starts_with("2,unexpected,open,") && lines[1].contains(",4500,"), "{lines:?}");
+    assert_eq!(app.csv("finance", &format!("{path}?outcome=matched")).await.len(), 1);
     let asked = app.post("finance", &format!("{path}/lines/2/write-off"), &body).await.expect(202);
     assert_eq!((&asked.body["state"], &asked.body["act"]), (&json!("open"), &json!("write-off")));
     let approve = format!("/approvals/{}/approve", asked.text("/approvalId"));

@@ -33,6 +33,9 @@ pub(crate) enum SettlementCommand {
         /// Only lines that are for a person
         #[arg(long)]
         open: bool,
+        /// All of them as CSV
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -71,9 +74,13 @@ const COLUMNS: [(&str, &str); 8] = [
 pub(crate) async fn run(command: SettlementCommand) -> anyhow::Result<()> {
     match command {
         SettlementCommand::Import { file, gateway, remote } => import(&file, gateway, &remote).await,
-        SettlementCommand::Show { id, outcome, open, remote } => {
+        SettlementCommand::Show { id, outcome, open, csv, remote } => {
             let mut query = vec![("limit", "500".to_owned()), ("open", open.to_string())];
             query.extend(outcome.map(|outcome| ("outcome", outcome)));
+            if csv {
+                remote.client().get_csv(&["settlements", &id], &query, output::part).await?;
+                return Ok(());
+            }
             let answer = remote.client().get(&["settlements", &id], &query).await?;
             show(&remote, &answer);
             Ok(())
