@@ -1,6 +1,6 @@
 //! What this process measures: collected, described, and kept current for whoever asks.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use metrics::{describe_counter, describe_gauge, describe_histogram};
@@ -41,7 +41,7 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
 
 /// Keeps gauges current until it is dropped, and what was collected small: also when nobody ever asks.
 pub(crate) fn keep(collected: PrometheusHandle, stack: &Stack) -> AbortOnDropHandle<()> {
-    let engine = stack.engine.clone();
+    let (engine, gateways) = (stack.engine.clone(), Arc::clone(&stack.gateways));
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,7 +50,7 @@ pub(crate) fn keep(collected: PrometheusHandle, stack: &Stack) -> AbortOnDropHan
             collected.run_upkeep();
             let looked = async {
                 engine.measure().await?;
-                workflows::measure(engine.pool()).await
+                workflows::measure(engine.pool(), &gateways).await
             };
             if let Err(error) = looked.await {
                 tracing::warn!(error = %error, "Metrics are not current: {error}");

@@ -60,7 +60,7 @@ pub(crate) const METRICS: &[Metric] = &[
     histogram("showrunner_commit_batch_items", ITEMS, &["work"], "Moves, starts or orders of one commit."),
     histogram("showrunner_commit_seconds", SECONDS, &["work"], "How long one commit took until it was durable."),
     counter("showrunner_commit_failures_total", &["work"], "Commits that failed: tried again, split, or given up."),
-    gauge("showrunner_sagas", &["state"], "Sagas that are not finished."),
+    gauge("showrunner_sagas", &["definition", "state"], "Sagas that are not finished."),
     counter("showrunner_sagas_finished_total", &["definition", "state"], "Sagas that workers have brought to an end."),
     gauge("showrunner_cases_open", &[], "Cases: sagas that need a person."),
     gauge("showrunner_case_oldest_seconds", &[], "How long the oldest case has waited for a person."),
@@ -88,6 +88,12 @@ pub(crate) const METRICS: &[Metric] = &[
         &["gateway", "operation", "to"],
         "Moves of breakers, by what they are now.",
     ),
+    gauge(
+        "showrunner_breaker_open",
+        &["gateway", "operation"],
+        "1 while the breaker keeps calls away, as this process knows.",
+    ),
+    gauge("showrunner_sagas_parked", &["gateway", "operation"], "Sagas that wait behind a breaker."),
     counter(
         "showrunner_gateway_calls_held_back_total",
         &["gateway", "operation", "why"],
@@ -103,5 +109,7 @@ pub(crate) const METRICS: &[Metric] = &[
     counter("showrunner_reserves_total", &["outcome"], "Attempts to hold seats."),
     gauge("showrunner_holds", &["state"], "Holds that last: without an order, and with one."),
     gauge("showrunner_orders", &["status"], "Orders that are not settled."),
+    gauge("showrunner_refunds", &["state"], "Refunds that are not over."),
+    gauge("showrunner_refund_oldest_seconds", &["state"], "How long ago the first of them was asked for."),
     counter("showrunner_seat_cache_calls_total", &["outcome"], "Calls to Redis; away: not asked for a moment."),
 ];

@@ -16,14 +16,21 @@ impl Engine {
 
         let live = State::ALL.into_iter().filter(|state| !state.is_finished()).map(|state| state.as_str().to_owned());
         let sagas = sqlx::query!(
-            r#"select state as "state!", (select count(*)::float8 from engine.sagas s where s.state = live.state and s.state <> 'completed') as "sagas!"
-               from unnest($1::text[]) as live (state)"#,
+            r#"with live as (
+                   select s.definition, s.state, count(*)::float8 as sagas
+                   from engine.sagas s where s.state = any($1) and s.state <> 'completed'
+                   group by s.definition, s.state)
+               select known.name as "definition!", wanted.state as "state!", coalesce(live.sagas, 0) as "sagas!"
+               from (select name from engine.active_definitions union select definition from live) as known
+               cross join unnest($1::text[]) as wanted (state)
+               left join live on live.definition = known.name and live.state = wanted.state"#,
             &live.collect::<Vec<_>>(),
         )
         .fetch_all(pool)
         .await?;
         for row in sagas {
-            metrics::gauge!("showrunner_sagas", "state" => row.state).set(row.sagas);
+            let labels = [("definition", row.definition), ("state", row.state)];
+            metrics::gauge!("showrunner_sagas", &labels).set(row.sagas);
         }
 
         let found = sqlx::query!(

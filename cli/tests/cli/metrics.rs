@@ -14,6 +14,7 @@ use super::{
     sources::{Source, root, with_extensions},
 };
 
+mod alerts;
 mod dashboards;
 #[path = "../../src/metric_names.rs"]
 mod metric_names;
@@ -193,7 +194,10 @@ async fn a_running_house_tells_what_is_listed_and_nothing_else() {
         "showrunner_commit_batch_items_bucket{work=\"orders\",le=\"1\"} 1",
         "showrunner_http_request_seconds_bucket{method=\"POST\",route=\"/orders\",le=\"30\"} 1",
         "showrunner_webhooks_total{gateway=\"primary\",outcome=\"refused\"} 1",
-        "showrunner_sagas{state=\"stuck\"} 0",
+        "showrunner_sagas{definition=\"book-tickets\",state=\"stuck\"} 0",
+        "showrunner_refunds{state=\"failed\"} 0",
+        "showrunner_breaker_open{gateway=\"primary\",operation=\"charge\"} 0",
+        "showrunner_sagas_parked{gateway=\"backup\",operation=\"refund\"} 0",
         "showrunner_history_days_missing 0",
     ] {
         assert!(of_api.contains(line), "no {line} in\n{of_api}");

@@ -1,13 +1,13 @@
 //! What Grafana draws: every metric of the list, and nothing that is not there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::{
     super::sources::with_extensions,
     PREFIX, assert_none,
-    metric_names::{Kind, METRICS},
+    metric_names::{Kind, METRICS, Metric},
 };
 
 /// Labels that Prometheus gives.
@@ -40,6 +40,28 @@ fn labels(query: &str) -> BTreeSet<&str> {
     });
     let by = query.split(" by (").skip(1).filter_map(|rest| rest.split(')').next());
     selected.chain(by.flat_map(|labels| labels.split(',').map(str::trim))).collect()
+}
+
+/// The metric that a query means by this name: of a histogram only its parts can be asked for.
+fn metric(name: &str) -> Option<&'static Metric> {
+    let is_histogram = |metric: &&Metric| matches!(metric.kind, Kind::Histogram(_));
+    let named = |name: &str| METRICS.iter().find(|metric| metric.name == name);
+    let parts = ["_bucket", "_count", "_sum"].iter().filter_map(|part| name.strip_suffix(part));
+    parts.filter_map(named).find(is_histogram).or_else(|| named(name).filter(|metric| !is_histogram(metric)))
+}
+
+/// What a query of `place` asks for and is not in the list.
+pub(super) fn mistakes(place: &str, query: &str) -> Vec<String> {
+    let (mut wrong, mut known) = (Vec::new(), BTreeSet::from(ITS_LABELS));
+    for name in names(query).filter(|name| name.starts_with(PREFIX)) {
+        match metric(name) {
+            Some(metric) => known.extend(metric.labels),
+            None => wrong.push(format!("{place}: there is no {name}")),
+        }
+    }
+    let unknown = labels(query);
+    wrong.extend(unknown.difference(&known).map(|label| format!("{place}: no metric of `{query}` has {label}")));
+    wrong
 }
 
 /// The dashboards' files, read.
@@ -87,31 +109,16 @@ fn dashboards_are_as_grafana_wants_them() {
 fn dashboards_draw_every_metric_and_no_other() {
     let mut wrong = Vec::new();
     let mut drawn = BTreeSet::new();
-    let by_name: BTreeMap<_, _> = METRICS.iter().map(|metric| (metric.name, metric)).collect();
     for (path, dashboard) in dashboards() {
         let mut found = Vec::new();
         queries(&dashboard, &mut found);
         for query in found {
-            let mut known = BTreeSet::from(ITS_LABELS);
-            for name in names(&query).filter(|name| name.starts_with(PREFIX)) {
-                let parts = ["_bucket", "_count", "_sum"].iter().filter_map(|part| name.strip_suffix(part));
-                let of_histogram =
-                    parts.filter_map(|name| by_name.get(name)).find(|metric| matches!(metric.kind, Kind::Histogram(_)));
-                let itself = by_name.get(name).filter(|metric| !matches!(metric.kind, Kind::Histogram(_)));
-                match of_histogram.or(itself) {
-                    Some(metric) => {
-                        drawn.insert(metric.name);
-                        known.extend(metric.labels);
-                    }
-                    None => wrong.push(format!("{path}: there is no {name}")),
-                }
-            }
-            for label in labels(&query).difference(&known) {
-                wrong.push(format!("{path}: no metric of `{query}` has {label}"));
-            }
+            wrong.extend(mistakes(&path, &query));
+            drawn.extend(names(&query).filter_map(metric).map(|metric| metric.name));
         }
     }
-    wrong.extend(by_name.keys().filter(|name| !drawn.contains(*name)).map(|name| format!("{name} is drawn nowhere")));
+    let missing = METRICS.iter().filter(|metric| !drawn.contains(metric.name));
+    wrong.extend(missing.map(|metric| format!("{} is drawn nowhere", metric.name)));
     assert_none(&wrong, "dashboards/grafana/ and cli/src/metric_names.rs must say the same");
 }
 
