@@ -7,6 +7,8 @@ mod batches;
 mod books;
 #[path = "sagas/breakers.rs"]
 mod breakers;
+#[path = "sagas/cancellations.rs"]
+mod cancellations;
 #[path = "sagas/doubts.rs"]
 mod doubts;
 #[path = "every_saga.rs"]

@@ -1,6 +1,7 @@
 //! Refunds that somebody in finance asks for: how much, which seats, and whose consent.
 
 use super::{
+    cancellations::give_back,
     faults::{Fault, Place},
     shop::{PRICE, Shop, VISA, anybody, placement},
 };
@@ -16,7 +17,7 @@ use workflows::{
     holds::{Reserve, Wish},
     ids::{ApprovalId, OrderId},
     money::{Currency, Money},
-    orders::{CancelError, CancelOrder, Cancellation, Cancelled, OrderStatus, cancel},
+    orders::{Cancellation, OrderStatus},
     refunds::{self, AskError, AskRefund, Asked, NotRefundable, RefundAsked, Refunds, Wanted},
     seats::{SeatStatus, seat_map},
     settings::BookingSettings,
@@ -27,13 +28,13 @@ fn finance(name: &str) -> Principal {
 }
 
 /// Above it a second person is asked for.
-const LIMIT: i64 = 10_000;
+pub(super) const LIMIT: i64 = 10_000;
 
 fn settings() -> BookingSettings {
     BookingSettings { refund_approval_above: LIMIT, ..BookingSettings::default() }
 }
 
-fn wish(amount_minor: Option<i64>, seats: &[String]) -> Wanted {
+pub(super) fn wish(amount_minor: Option<i64>, seats: &[String]) -> Wanted {
     Wanted { amount_minor, seat_ids: (!seats.is_empty()).then(|| seats.to_vec()) }
 }
 
@@ -49,7 +50,7 @@ async fn ask_as(shop: &Shop, who: &str, order: OrderId, wanted: Wanted, key: &st
 }
 
 /// Anna asks.
-async fn ask(shop: &Shop, order: OrderId, wanted: Wanted, key: &str) -> Result<RefundAsked, AskError> {
+pub(super) async fn ask(shop: &Shop, order: OrderId, wanted: Wanted, key: &str) -> Result<RefundAsked, AskError> {
     match ask_as(shop, "anna", order, wanted, &format!("{order} {key}")).await? {
         Asked::New(asked) => Ok(asked),
         Asked::Replayed(asked) => panic!("{asked:?}"),
@@ -66,12 +67,12 @@ pub(super) async fn say(
     decide(&shop.engine, &finance(who), decision).await
 }
 
-async fn approval(shop: &Shop, asked: &RefundAsked) -> Approval {
+pub(super) async fn approval(shop: &Shop, asked: &RefundAsked) -> Approval {
     approvals::find(&shop.pool, asked.approval_id.unwrap()).await.unwrap().unwrap()
 }
 
 /// A confirmed order of so many seats at [`PRICE`].
-async fn sold(shop: &Shop, seats: usize) -> (OrderId, Vec<String>) {
+pub(super) async fn sold(shop: &Shop, seats: usize) -> (OrderId, Vec<String>) {
     let hold = shop.hold("ann", seats).await;
     let placed = placement(shop.place(&hold, VISA, &hold.hold_id.to_string()).await.unwrap());
     shop.run_until(placed.saga_id, "completed").await;
@@ -79,7 +80,7 @@ async fn sold(shop: &Shop, seats: usize) -> (OrderId, Vec<String>) {
 }
 
 /// What the order keeps: its money at the gateway, its valid tickets.
-async fn keeps(shop: &Shop, order: OrderId) -> (OrderStatus, i64, usize) {
+pub(super) async fn keeps(shop: &Shop, order: OrderId) -> (OrderStatus, i64, usize) {
     let seen = shop.see(order).await;
     let valid = seen.tickets.iter().filter(|ticket| ticket.valid).count();
     (seen.status, shop.kept(order).await, valid)
@@ -407,89 +408,6 @@ async fn what_is_killed_while_it_waits_leaves_the_money_to_another() {
     say(&shop, "bert", again.approval_id.unwrap(), true).await.unwrap();
     shop.run_until(again.saga_id, "completed").await;
     assert_eq!(keeps(&shop, order).await, (OrderStatus::Cancelled, 0, 0));
-    shop.assert_well().await;
-}
-
-async fn give_back(shop: &Shop, order: OrderId, seats: &[String]) -> Result<Cancelled, CancelError> {
-    let request = CancelOrder {
-        order_id: order,
-        reason: "ill".to_owned(),
-        seat_ids: (!seats.is_empty()).then(|| seats.to_vec()),
-        idempotency_key: None,
-        address: None,
-    };
-    cancel(&shop.engine, &anybody(), request).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_buyer_gives_some_seats_back_and_keeps_the_others() {
-    let shop = Shop::open().await;
-    let (order, seats) = sold(&shop, 3).await;
-    let asking = (0..10).map(|_| give_back(&shop, order, &seats[..1]));
-    let answers: Vec<_> = futures::future::join_all(asking).await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(answers.iter().filter(|answer| matches!(answer, Cancelled::New(_))).count(), 1, "{answers:?}");
-    let first: Cancellation = answers[0].cancellation();
-    assert!(answers.iter().all(|answer| answer.cancellation() == first));
-    shop.run_until(first.saga_id, "completed").await;
-    assert_eq!(keeps(&shop, order).await, (OrderStatus::Confirmed, 2 * PRICE, 2));
-    assert_eq!(shop.seat_status(&seats[0]).await, SeatStatus::Available);
-    let overlapping = give_back(&shop, order, &seats[..2]).await.unwrap_err();
-    assert!(matches!(overlapping, CancelError::NotCancellable(_)), "{overlapping:?}");
-    shop.assert_well().await;
-    // the rest, by name or as a whole, is all of it
-    let rest = give_back(&shop, order, &seats[1..]).await.unwrap().cancellation();
-    shop.run_until(rest.saga_id, "completed").await;
-    assert_eq!(keeps(&shop, order).await, (OrderStatus::Cancelled, 0, 0));
-    assert_eq!(give_back(&shop, order, &seats[..1]).await.unwrap(), Cancelled::Replayed(first));
-    shop.assert_well().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_whole_cancellation_gives_back_what_is_left_and_needs_nobody() {
-    let shop = Shop::open().await;
-    let (order, seats) = sold(&shop, 4).await;
-    let part = give_back(&shop, order, &seats[1..2]).await.unwrap().cancellation();
-    let whole = give_back(&shop, order, &[]).await.unwrap().cancellation();
-    let refused = give_back(&shop, order, &seats[..1]).await.unwrap_err();
-    assert!(matches!(refused, CancelError::NotCancellable(_)), "{refused:?}");
-    shop.run_until(whole.saga_id, "completed").await;
-    shop.run_until(part.saga_id, "completed").await;
-    assert_eq!(keeps(&shop, order).await, (OrderStatus::Cancelled, 0, 0));
-    const { assert!(3 * PRICE > LIMIT, "finance would have had to wait for this") };
-    shop.assert_well().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_waits_for_a_second_person_keeps_no_buyer_waiting() {
-    let shop = Shop::open().await;
-    let (order, seats) = sold(&shop, 4).await;
-    let beside = ask(&shop, order, wish(Some(LIMIT + 1), &[]), "beside").await.unwrap();
-    let part = give_back(&shop, order, &seats[..1]).await.unwrap().cancellation();
-    shop.run_until(part.saga_id, "completed").await;
-    assert_eq!(approval(&shop, &beside).await.state, ApprovalState::Requested, "it was not in the way");
-
-    let whole = give_back(&shop, order, &[]).await.unwrap().cancellation();
-    let void = say(&shop, "bert", beside.approval_id.unwrap(), true).await.unwrap_err();
-    assert!(matches!(void, DecideError::Void(_)), "{void:?}");
-    let view = shop.run_until(beside.saga_id, "compensated").await;
-    assert_eq!(view.run.cause.unwrap().code, "refund-withdrawn");
-    shop.run_until(whole.saga_id, "completed").await;
-    assert_eq!(keeps(&shop, order).await, (OrderStatus::Cancelled, 0, 0));
-    shop.assert_well().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn seats_that_wait_for_a_second_person_are_given_back_by_their_buyer() {
-    let shop = Shop::open().await;
-    let (order, seats) = sold(&shop, 4).await;
-    let asked = ask(&shop, order, wish(None, &seats[..3]), "k").await.unwrap();
-    assert_eq!(asked.state, "requested");
-    shop.run_until(asked.saga_id, "waiting").await;
-    let own = give_back(&shop, order, &seats[..1]).await.unwrap().cancellation();
-    shop.run_until(asked.saga_id, "compensated").await;
-    shop.run_until(own.saga_id, "completed").await;
-    assert_eq!(keeps(&shop, order).await, (OrderStatus::Confirmed, 3 * PRICE, 3));
-    assert_eq!(approval(&shop, &asked).await.state, ApprovalState::Void);
     shop.assert_well().await;
 }
 
