@@ -94,6 +94,8 @@ async fn a_day_is_signed_off_once_it_is_over() {
     let again = app.post("finance", "/days/2026-01-01/close", &json!({"reason": "again"})).await.expect(200);
     assert_eq!(again.body, closed.body);
     assert_eq!(app.get("finance", "/days/2026-01-01").await.expect(200).body, closed.body);
+    // nothing has been posted
+    assert_eq!(app.csv("finance", "/days/2026-01-01").await, ["part,name,gateway,amountMinor,currency,count"]);
     app.get("client", "/days/2026-01-01").await.expect_problem(403, "wrong-role");
     app.get("finance", "/days/tuesday").await.expect_problem(404, "not-found");
 }
