@@ -116,7 +116,6 @@ async fn decide_now(engine: &Engine, principal: &Principal, decision: &Decision)
             settlements::lock_in_tx(&mut tx, &deciding.approval.object).await?;
             false
         }
-        // what nobody waits for as who asks does: the line before the approval
         _ => false,
     };
     let standing = lock(&mut tx, decision.approval_id).await?;
