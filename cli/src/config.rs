@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) booking: Booking,
     /// `[mail]`
     pub(crate) mail: Mail,
+    /// `[cases]`
+    pub(crate) cases: Cases,
     /// `[telemetry]`
     pub(crate) telemetry: Telemetry,
     /// `[security]`
@@ -137,6 +139,18 @@ pub(crate) struct Mail {
     pub(crate) smtp_url: SecretString,
     /// Whom they are from.
     pub(crate) from: String,
+}
+
+/// `[cases]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cases {
+    /// How long what became of a call may stay unknown before a person is asked.
+    pub(crate) in_doubt_secs: u32,
+    /// How long a saga may live beyond its deadline.
+    pub(crate) past_deadline_secs: u32,
+    /// How long a saga may try in vain, or wait for a worker.
+    pub(crate) no_progress_secs: u32,
 }
 
 /// `[telemetry]`

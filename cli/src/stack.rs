@@ -1,5 +1,7 @@
 //! Puts the crates together as a configuration says.
 
+mod cases;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -33,6 +35,8 @@ use workflows::{
 
 use crate::config::{Breaker, Config, Gateway, Mail, Protocol};
 
+use cases::Asking;
+
 /// How many connections one process holds at most.
 const CONNECTIONS_MAX: u32 = 32;
 /// How long start keys and idempotency keys are kept.
@@ -63,6 +67,8 @@ pub(crate) struct Stack {
     pub(crate) ticket_keys: TicketKeys,
     /// What sends mail; without it, mail waits.
     mailer: Option<Mailer>,
+    /// When a person is asked.
+    asking: Asking,
     /// What the installation decides about selling.
     pub(crate) booking: BookingSettings,
     /// How long finished sagas are kept.
@@ -105,6 +111,7 @@ impl Stack {
             None => TicketKeys::development(),
         };
         let mailer = mailer(&config.mail)?;
+        let asking = Asking::read(&config.cases);
         let registry = registry::registry(&Needs {
             gateways: Arc::clone(&gateways),
             ticket_keys: ticket_keys.clone(),
@@ -119,7 +126,7 @@ impl Stack {
         let holds = Holds::new(pool, SeatCache::on(redis), booking.hold_ttl());
         let retention_days =
             i32::try_from(config.worker.retention_days).context("worker.retention_days is too long")?;
-        Ok(Self { engine, holds, gateways, ticket_keys, mailer, booking, retention_days })
+        Ok(Self { engine, holds, gateways, ticket_keys, mailer, asking, booking, retention_days })
     }
 
     /// Keeps this process's breakers the same as everybody's, until it is dropped.
@@ -147,7 +154,7 @@ impl Stack {
         let pool = self.engine.pool().clone();
         let webhooks = Webhooks::new(self.engine.clone(), Arc::clone(&self.gateways));
         let (keeper, retention_days) = (self.engine.clone(), self.retention_days);
-        Arc::from([
+        let mut chores = vec![
             engine(5, "sweep-sagas", |engine| Box::pin(sweep(engine))),
             engine(1, "sweep-holds", |engine| {
                 Box::pin(async move { Ok(holds::sweep_expired(engine.pool(), HOLDS_PER_RUN).await.map(drop)?) })
@@ -194,7 +201,9 @@ impl Stack {
                 let (pool, cache) = (pool.clone(), cache.clone());
                 async move { warm(&pool, &cache).await }
             }),
-        ])
+        ];
+        chores.extend(self.asking.chores(&self.engine));
+        Arc::from(chores)
     }
 }
 

@@ -33,6 +33,17 @@ pub enum Lane {
     Compensation,
 }
 
+impl Lane {
+    /// As it is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Compensation => "compensation",
+        }
+    }
+}
+
 /// Why something could not be done, in a form for people and for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {

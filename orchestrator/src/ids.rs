@@ -92,6 +92,6 @@ prefixed_id!(
     MessageId, "msg"
 );
 prefixed_id!(
-    /// One cause that made a saga need a person.
+    /// One cause that made sagas need a person: a digest of the cause, so that the same one has the same name.
     CaseId, "cas"
 );

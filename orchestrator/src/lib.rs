@@ -19,6 +19,7 @@ pub mod judge;
 pub mod engine;
 
 pub mod acts;
+pub mod cases;
 pub mod catalog;
 pub mod db;
 pub mod demo;

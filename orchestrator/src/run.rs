@@ -217,8 +217,6 @@ pub struct Run {
     pub keys_of: SagaId,
     /// The saga that goes on in its place.
     pub forked_into: Option<SagaId>,
-    /// It has been stopped before, or is now: a case of it may be open.
-    pub has_been_stuck: bool,
 }
 
 impl Run {
@@ -264,7 +262,6 @@ impl Run {
             pause_until: None,
             keys_of: saga_id,
             forked_into: None,
-            has_been_stuck: false,
         })
     }
 
@@ -343,7 +340,6 @@ impl Run {
                 self.stuck = None;
             }
             Entry::Stuck { step, lane, cause, failure } => {
-                self.has_been_stuck = true;
                 self.pause_until = None;
                 self.stuck = Some(Stuck { step: step.clone(), lane: *lane, cause: *cause, failure: failure.clone() });
             }

@@ -3,6 +3,8 @@
 
 #[path = "orchestrator/acts.rs"]
 mod acts;
+#[path = "orchestrator/cases.rs"]
+mod cases;
 #[path = "orchestrator/catalog.rs"]
 mod catalog;
 #[path = "orchestrator/conformance.rs"]

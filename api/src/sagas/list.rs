@@ -174,6 +174,7 @@ impl Asked {
                 from: query.from,
                 to: query.to,
                 search: None,
+                case: None,
             },
             text,
             after: page::decode(LIST, query.cursor.as_deref())?,

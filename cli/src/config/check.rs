@@ -71,6 +71,9 @@ fn must_be_positive(config: &Config, found: &mut Vec<String>) {
         ("booking.hold_ttl_secs", config.booking.hold_ttl_secs),
         ("booking.order_hold_secs", config.booking.order_hold_secs),
         ("booking.approval_expires_secs", config.booking.approval_expires_secs),
+        ("cases.in_doubt_secs", u64::from(config.cases.in_doubt_secs)),
+        ("cases.past_deadline_secs", u64::from(config.cases.past_deadline_secs)),
+        ("cases.no_progress_secs", u64::from(config.cases.no_progress_secs)),
     ];
     found.extend(numbers.into_iter().filter(|(_, number)| *number == 0).map(|(key, _)| format!("{key} must not be 0")));
 }

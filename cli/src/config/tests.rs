@@ -106,8 +106,12 @@ fn a_value_that_cannot_be_is_refused_by_its_key() {
         ("[security]\nprofile = \"prod\"", "security.profile"),
         ("[[gateways]]\nname = \"a b\"", "gateways.0.name"),
         ("[[gateways]]\nname = \"a\"", "gateways.a.base_url"),
+        ("[cases]\nin_doubt_secs = 0", "cases.in_doubt_secs must not be 0"),
+        ("[cases]\npast_deadline_secs = 0", "cases.past_deadline_secs must not be 0"),
+        ("[cases]\nno_progress_secs = 0", "cases.no_progress_secs must not be 0"),
+        ("[cases]\nno_progress_secs = -1", "cases.no_progress_secs"),
     ] {
-        let found = complaints(loaded(&key.replace('.', "-"), text, &[])).join("\n");
+        let found = complaints(loaded(&key.replace(['.', ' '], "-"), text, &[])).join("\n");
         assert!(found.contains(key), "{key} is not in {found}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::Engine,
-    ids::{SagaId, Uuid},
+    ids::{CaseId, SagaId, Uuid},
     journal::Moment,
     saga::State,
 };
@@ -61,6 +61,8 @@ pub struct Filter {
     pub to: Option<Moment>,
     /// Only what a search has found.
     pub search: Option<Search>,
+    /// Only what is in this case, or shows it.
+    pub case: Option<CaseId>,
 }
 
 /// What a search box asks for.
@@ -184,6 +186,12 @@ fn select(filter: &Filter, after: Option<Cursor>, limit: i64) -> QueryBuilder<Po
             "::jsonb[]) as wanted (tag)
              cross join lateral (select saga_id from engine.sagas where tags @> wanted.tag) tagged))",
         );
+    }
+    if let Some(CaseId(case)) = filter.case {
+        // as an array: the planner cannot know that a case is small beside the history
+        query.push(" and saga_id = any(array(select coalesce(saga_id, shown_by) from engine.cases where group_id = ");
+        query.push_bind(case);
+        query.push(" and closed_at is null and coalesce(saga_id, shown_by) is not null))");
     }
     if let Some(definition) = &filter.definition {
         query.push(" and definition = ").push_bind(definition.clone());

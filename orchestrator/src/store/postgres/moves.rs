@@ -15,8 +15,7 @@ pub(super) async fn append(tx: &mut PgConnection, appends: &[Append], lease_secs
     insert_entries(tx, appends).await?;
     update_sagas(tx, appends).await?;
     wake::schedule(tx, appends, lease_secs).await?;
-    cases::open(tx, appends).await?;
-    cases::close(tx, appends).await
+    cases::open(tx, appends).await
 }
 
 pub(super) async fn insert_entries(tx: &mut PgConnection, appends: &[Append]) -> Stored<()> {
@@ -72,7 +71,12 @@ async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Stored<()> {
         stuck.or_else(|| run.cause.as_ref().map(|cause| cause.code.clone()))
     };
     sqlx::query!(
-        "update engine.sagas s set
+        "with closed as (
+             -- nearly always none: found by the small index of the open ones
+             update engine.cases set closed_at = clock_timestamp()
+             where saga_id = any($12::uuid[]) and closed_at is null
+         )
+         update engine.sagas s set
              state = m.state, step = m.step, seq = m.seq, waiting_on = m.waiting_on, wait_reason = m.reason,
              failure_code = m.failure, updated_at = m.at, finished_at = case when m.finished then coalesce(s.finished_at, m.at) end
          from unnest($1::uuid[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::text[], $7::text[],
@@ -92,6 +96,7 @@ async fn update_sagas(tx: &mut PgConnection, appends: &[Append]) -> Stored<()> {
         &runs().map(|run| run.state.is_finished()).collect::<Vec<_>>(),
         runs().map(|run| run.saga_id.0).min(),
         runs().map(|run| run.saga_id.0).max(),
+        &appends.iter().filter(|append| cases::are_over(append)).map(|append| append.run.saga_id.0).collect::<Vec<_>>(),
     )
     .execute(tx)
     .await?;

@@ -136,7 +136,6 @@ pub(super) fn then(before: &Append, state: State, entries: Vec<Entry>, schedule:
     let mut run = Run::clone(&before.run);
     run.seq += i64::try_from(entries.len()).unwrap();
     run.state = state;
-    run.has_been_stuck |= state == State::Stuck;
     Append { move_id: fresh_uuid(), entries: entries.into(), run: run.into(), schedule, ..before.clone() }
 }
 
