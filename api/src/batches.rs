@@ -49,7 +49,7 @@ const GROUP_IDS_MAX: usize = 500;
 pub(crate) struct BatchBody {
     /// `retry`, `cancel`.
     act: Option<String>,
-    /// The members of `GET /sagas`, or `sagaIds`, or `failedAgainIn`: another batch.
+    /// The members of `GET /sagas`, such as `caseId`, or `sagaIds`, or `failedAgainIn`: another batch.
     #[schema(value_type = Option<Object>)]
     filter: Option<Map<String, Value>>,
     /// Plans, and does nothing.

@@ -23,6 +23,7 @@ mod wire;
 mod audit;
 mod batches;
 mod booking;
+mod cases;
 mod definitions;
 mod finance;
 mod gateways;

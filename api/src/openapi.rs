@@ -55,6 +55,7 @@ pub fn document() -> OpenApi {
         .tags(Some([
             tag("booking", "Events, holds, orders, tickets: for programs that sell."),
             tag("sagas", "Looking into sagas and repairing them: for operators."),
+            tag("cases", "What needs a person, by cause."),
             tag("batches", "One act on many sagas: planned, begun, watched."),
             tag("definitions", "What sagas do."),
             tag("gateways", "Whom payments talk to, and what keeps calls away from them."),

@@ -6,7 +6,7 @@ use crate::{
     auth::Access,
     batches,
     booking::{cancel, capture, events, orders, place, reservations, reserve, seats, ticket_keys, tickets, webhooks},
-    definitions,
+    cases, definitions,
     finance::{approvals, ask, ledger, refunds, replay},
     gateways, machines, outbox,
     problem::kinds::{self, Kind},
@@ -49,7 +49,7 @@ fn route(access: Access, handler: UtoipaMethodRouter<ApiState>, problems: &'stat
 
 /// Every route there is.
 pub(crate) fn all() -> Vec<Route> {
-    [booking(), sagas(), batches(), definitions(), gateways(), finance(), settlements(), outbox(), machines()]
+    [booking(), sagas(), cases(), batches(), definitions(), gateways(), finance(), settlements(), outbox(), machines()]
         .into_iter()
         .flatten()
         .collect()
@@ -114,6 +114,10 @@ fn sagas() -> Vec<Route> {
         route(OPERATOR, routes!(acts::fork), GIVEN),
         route(VIEWER, routes!(audit::list), &[&kinds::INVALID_CURSOR]),
     ]
+}
+
+fn cases() -> Vec<Route> {
+    vec![route(VIEWER, routes!(cases::list), &[]), route(VIEWER, routes!(cases::show), &[&kinds::NOT_FOUND])]
 }
 
 fn batches() -> Vec<Route> {

@@ -5,6 +5,8 @@
 mod batches;
 #[path = "api/booking.rs"]
 mod booking;
+#[path = "api/cases.rs"]
+mod cases;
 #[path = "api/gateways.rs"]
 mod gateways;
 #[path = "api/guards.rs"]

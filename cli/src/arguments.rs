@@ -9,9 +9,9 @@ use secrecy::SecretString;
 use crate::{
     client::Client,
     commands::{
-        approval::ApprovalCommand, batch::BatchCommand, definition::DefinitionCommand, demo::DemoArguments,
-        dev::DevArguments, gateway::GatewayCommand, ledger::LedgerCommand, refund::RefundCommand, saga::SagaCommand,
-        sandbox::SandboxArguments, settlement::SettlementCommand, token::TokenCommand,
+        approval::ApprovalCommand, batch::BatchCommand, case::CaseCommand, definition::DefinitionCommand,
+        demo::DemoArguments, dev::DevArguments, gateway::GatewayCommand, ledger::LedgerCommand, refund::RefundCommand,
+        saga::SagaCommand, sandbox::SandboxArguments, settlement::SettlementCommand, token::TokenCommand,
     },
     logging,
 };
@@ -66,6 +66,9 @@ pub(crate) enum Command {
     /// Act on many sagas at once
     #[command(subcommand)]
     Batch(BatchCommand),
+    /// See what needs a person, by cause
+    #[command(subcommand)]
+    Case(CaseCommand),
     /// Look at saga definitions and change them
     #[command(subcommand)]
     Definition(DefinitionCommand),

@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod approval;
 pub(crate) mod batch;
+pub(crate) mod case;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod definition;
@@ -40,6 +41,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Config(asked) => config::run(file, &asked),
         Command::Saga(asked) => saga::run(asked).await,
         Command::Batch(asked) => batch::run(asked).await,
+        Command::Case(asked) => case::run(asked).await,
         Command::Definition(asked) => definition::run(asked).await,
         Command::Gateway(asked) => gateway::run(asked).await,
         Command::Refund(asked) => refund::run(asked).await,

@@ -6,8 +6,10 @@
 //! the move that gets it past what stopped it. What no move tells of, because it is that nothing moves, is looked for
 //! ([`Engine::look_for_trouble`]).
 
+mod leaving;
 mod trouble;
 
+pub use leaving::{expire, leave};
 pub use trouble::Patience;
 
 use crate::{

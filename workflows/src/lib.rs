@@ -3,7 +3,7 @@
 //!
 //! Read in this order: what is sold ([`events`], [`seats`], [`holds`]), what a buyer asks for ([`orders`]), how it is
 //! paid ([`payments`], [`gateways`], [`breakers`], [`refunds`], [`ledger`], [`settlements`]), and what the buyer gets
-//! ([`tickets`]). What people do to many sagas at once is in [`batches`].
+//! ([`tickets`]). What needs a person is in [`cases`], and what people do to many sagas at once in [`batches`].
 
 pub mod events;
 
@@ -26,6 +26,8 @@ pub mod ledger;
 pub mod settlements;
 
 pub mod tickets;
+
+pub mod cases;
 
 pub mod batches;
 

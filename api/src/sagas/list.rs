@@ -11,7 +11,7 @@ use crate::{
 use axum::{Json, extract::State, http::Uri};
 use chrono::{DateTime, Utc};
 use orchestrator::{
-    ids::SagaId,
+    ids::{CaseId, SagaId},
     saga,
     view::{Filter, Listed},
 };
@@ -30,7 +30,7 @@ const TAG_PREFIX: &str = "tag.";
 
 /// Which sagas. Beside these, `tag.<name>=<value>` for any number of tags.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SagasQuery {
     definition: Option<String>,
@@ -47,6 +47,9 @@ pub(crate) struct SagasQuery {
     /// A saga's or an order's id, the reference of a payment or a refund, a seat, an event, and, save for viewers,
     /// a user or an e-mail address.
     q: Option<String>,
+    /// In this case now.
+    #[param(value_type = Option<String>)]
+    case_id: Option<CaseId>,
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     cursor: Option<String>,
@@ -174,7 +177,7 @@ impl Asked {
                 from: query.from,
                 to: query.to,
                 search: None,
-                case: None,
+                case: query.case_id,
             },
             text,
             after: page::decode(LIST, query.cursor.as_deref())?,

@@ -98,6 +98,9 @@ pub(crate) struct Matching {
     /// An order, a payment reference, a seat, a saga
     #[arg(long)]
     q: Option<String>,
+    /// In this case
+    #[arg(long)]
+    case: Option<String>,
 }
 
 impl Matching {
@@ -110,6 +113,7 @@ impl Matching {
             ("from", self.from),
             ("to", self.to),
             ("q", self.q),
+            ("caseId", self.case),
         ];
         let tags = self.tags.into_iter().map(|(name, value)| (format!("tag.{name}"), value));
         filters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).chain(tags).collect()

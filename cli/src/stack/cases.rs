@@ -4,8 +4,14 @@ use std::time::Duration;
 
 use orchestrator::{Engine, cases::Patience};
 use workers::Chore;
+use workflows::cases;
 
 use crate::config;
+
+use super::ROWS_PER_RUN;
+
+/// How long it is known who was in which case.
+const CASES_KEPT: Duration = Duration::from_secs(400 * 86_400);
 
 /// See the module.
 #[derive(Clone)]
@@ -25,13 +31,24 @@ impl Asking {
         Self { patience }
     }
 
-    /// What puts before a person what no move of a saga does.
-    pub(super) fn chores(&self, engine: &Engine) -> [Chore; 1] {
+    /// What puts before a person what no move of a saga does; and takes away what no move does.
+    pub(super) fn chores(&self, engine: &Engine) -> [Chore; 3] {
         let patience = self.patience;
-        let watched = engine.clone();
-        [Chore::new("look-for-trouble", Duration::from_secs(10), move || {
-            let engine = watched.clone();
-            async move { Ok(engine.look_for_trouble(patience).await.map(drop)?) }
-        })]
+        let [watched, killed, expired] = std::array::from_fn(|_| engine.clone());
+        [
+            Chore::new("look-for-trouble", Duration::from_secs(10), move || {
+                let engine = watched.clone();
+                async move { Ok(engine.look_for_trouble(patience).await.map(drop)?) }
+            }),
+            Chore::new("close-killed", Duration::from_secs(60), move || {
+                let engine = killed.clone();
+                async move { Ok(cases::close_killed(engine.pool()).await.map(drop)?) }
+            }),
+            Chore::new("expire-cases", Duration::from_secs(3_600), move || expire(expired.clone())),
+        ]
     }
+}
+
+async fn expire(engine: Engine) -> anyhow::Result<()> {
+    Ok(orchestrator::cases::expire(engine.pool(), CASES_KEPT, ROWS_PER_RUN).await.map(drop)?)
 }

@@ -9,6 +9,8 @@ mod books;
 mod breakers;
 #[path = "sagas/cancellations.rs"]
 mod cancellations;
+#[path = "sagas/cases.rs"]
+mod cases;
 #[path = "sagas/doubts.rs"]
 mod doubts;
 #[path = "every_saga.rs"]

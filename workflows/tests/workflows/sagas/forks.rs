@@ -9,7 +9,7 @@ use orchestrator::{
     action::Lane,
     acts::{Act, ActAnswer, ActError, ActRequest},
 };
-use workflows::{orders::OrderStatus, seats::SeatStatus};
+use workflows::{cases::close_killed, orders::OrderStatus, seats::SeatStatus};
 
 async fn act(shop: &Shop, saga: SagaId, act: Act) -> Result<ActAnswer, ActError> {
     let seq = shop.view(saga).await.run.seq;
@@ -42,6 +42,7 @@ async fn an_order_that_was_stopped_after_it_was_paid_comes_to_its_tickets() {
     assert_eq!(shop.charges(placed.order_id).await.len(), 1);
     let order = shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
     assert_eq!(order.tickets.len(), 1);
+    assert_eq!(close_killed(&shop.pool).await.unwrap(), 1, "nothing of it is left to the one that was killed");
     shop.assert_well().await;
 }
 

@@ -15,6 +15,7 @@ use orchestrator::{
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use workflows::{
+    cases::close_killed,
     gateways::{IdempotencyKey, RefundRequest},
     ids::{OrderId, RefundId},
     money::Money,
@@ -354,6 +355,7 @@ async fn what_was_killed_in_doubt_is_asked_about_and_goes_on_by_the_same_key() {
         let replayed = saga_of(person_wants(&shop, placed.order_id, "fin").await.unwrap());
         assert_ne!(replayed, saga);
         shop.run_until(replayed, "completed").await;
+        assert_eq!(close_killed(&shop.pool).await.unwrap(), 1, "nothing is left of the one that was killed");
         let books = at_primary(&shop).await;
         assert_eq!(books[before..], [("succeeded".to_owned(), PRICE, vec!["1".to_owned()])], "{fault}");
         assert_eq!(shop.refunds_at_primary().await[before]["asked"], asked, "{fault}");

@@ -1,0 +1,99 @@
+//! What needs a person, with the money and the people that it holds.
+
+use super::{
+    faults::Place,
+    shop::{Death, PRICE, Shop, VISA},
+};
+use orchestrator::{
+    SagaId,
+    action::Lane,
+    acts::{Act, ActRequest},
+    cases::Patience,
+};
+use serde_json::json;
+use std::slice;
+use workflows::{
+    cases::{Case, close_killed, list},
+    money::{Currency, Money},
+    orders::Placement,
+};
+
+/// Asks a person at once where money is in doubt, and otherwise never.
+const IN_DOUBT: Patience = Patience { in_doubt_secs: 0, past_deadline_secs: 9_999, no_progress_secs: 9_999 };
+
+async fn cases(shop: &Shop) -> Vec<Case> {
+    list(&shop.engine, None).await.unwrap()
+}
+
+/// An order of which nobody can tell whether it was paid, and that no worker has asked about yet.
+async fn doubt(shop: &Shop) -> Placement {
+    shop.gateway_fault(json!({"fault": "timeout_after", "operation": "charge", "count": 1})).await;
+    let placed = shop.order(VISA).await;
+    shop.run_and_die(placed.saga_id, &place("pay"), Death::AfterRecord).await;
+    assert_eq!(shop.engine.look_for_trouble(IN_DOUBT).await.unwrap(), 1);
+    placed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_in_doubt_is_a_case_until_it_is_definite() {
+    let shop = Shop::open().await;
+    let placed = doubt(&shop).await;
+    let case = &cases(&shop).await[0];
+    assert_eq!((&*case.of.cause, case.of.gateway.as_deref(), case.of.count), ("in-doubt", Some("primary"), 1));
+    assert_eq!((case.buyers, &case.money_at_risk[..]), (1, &[Money::new(PRICE, Currency::GBP)][..]));
+    assert_eq!(list(&shop.engine, Some(case.of.case_id)).await.unwrap(), slice::from_ref(case));
+    shop.run_until(placed.saga_id, "completed").await;
+    assert_eq!(cases(&shop).await, []);
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_order_is_a_case_for_as_long_as_anything_of_it_is_left() {
+    let shop = Shop::open().await;
+    let placed = doubt(&shop).await;
+    kill(&shop, placed.saga_id).await;
+    close_killed(&shop.pool).await.unwrap();
+    let case = &cases(&shop).await[0];
+    assert_eq!((&*case.of.cause, &case.of.sagas[..]), ("killed", &[placed.saga_id][..]));
+    shop.end_hold(placed.order_id).await;
+    close_killed(&shop.pool).await.unwrap();
+    assert_eq!(cases(&shop).await.len(), 1, "money may have been taken");
+    shop.sql("update booking.payments set status = 'voided'").await;
+    assert_eq!(close_killed(&shop.pool).await.unwrap(), 1);
+    assert_eq!(cases(&shop).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_order_with_its_money_is_a_case_until_the_money_is_back() {
+    let shop = Shop::open().await;
+    let placed = shop.order(VISA).await;
+    shop.run_and_die(placed.saga_id, &place("issue"), Death::Before).await;
+    kill(&shop, placed.saga_id).await;
+    close_killed(&shop.pool).await.unwrap();
+    assert_eq!(cases(&shop).await[0].money_at_risk, [Money::new(PRICE, Currency::GBP)]);
+    shop.sql(
+        "update booking.payments set status = 'refunded', refund_asked_minor = captured_minor,
+             refunded_minor = captured_minor",
+    )
+    .await;
+    close_killed(&shop.pool).await.unwrap();
+    assert_eq!(cases(&shop).await.len(), 1, "its seat is sold, and nobody has a ticket for it");
+    shop.sql("update booking.holds set returned_seat_ids = seat_ids").await;
+    assert_eq!(close_killed(&shop.pool).await.unwrap(), 1);
+}
+
+async fn kill(shop: &Shop, saga_id: SagaId) {
+    let seq = shop.view(saga_id).await.run.seq;
+    let (by, reason) = ("olga".to_owned(), "a test".to_owned());
+    shop.engine.act(ActRequest { saga_id, act: Act::Kill, reason, seq, by, address: None }).await.unwrap();
+}
+
+fn place(step: &str) -> Place {
+    Place { definition: "book-tickets".to_owned(), step: step.to_owned(), lane: Lane::Forward }
+}
+
+impl Shop {
+    async fn sql(&self, statement: &'static str) {
+        sqlx::raw_sql(statement).execute(&self.pool).await.unwrap();
+    }
+}
