@@ -7,9 +7,11 @@
 //! ([`Engine::look_for_trouble`]).
 
 mod leaving;
+mod matters;
 mod trouble;
 
 pub use leaving::{expire, leave};
+pub use matters::{Matter, close_in_tx, give_up, keep, open_in_tx};
 pub use trouble::Patience;
 
 use crate::{
@@ -26,13 +28,18 @@ pub const SAGAS_NAMED_MAX: i64 = 100;
 
 /// Cause of [`Case`]: a person has stopped the saga, and it has left something.
 pub const KILLED: &str = "killed";
+/// Cause of [`Case`]: an invariant does not hold.
+pub const INVARIANT: &str = "invariant";
+/// Cause of [`Case`]: a webhook that should have mattered to somebody, and does not.
+pub const WEBHOOK_UNMATCHED: &str = "webhook-unmatched";
+
 /// One cause that needs a person, and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
     /// Which: the same cause has the same name.
     pub case_id: CaseId,
     /// The kind of trouble: `exhausted`, `refused`, `worker-lost`, `definition-unknown`, `killed`, `in-doubt`,
-    /// `past-deadline`, `no-progress`.
+    /// `past-deadline`, `no-progress`, `invariant`, `webhook-unmatched`.
     pub cause: String,
     /// What its sagas run.
     pub definition: Option<String>,

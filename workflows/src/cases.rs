@@ -1,13 +1,24 @@
 //! What needs a person, with what it holds: whose money, and how much of it. The engine says who is in which case
 //! ([`orchestrator::cases`]); here is added what only our business knows.
 
+mod invariants;
 mod leavings;
 mod worth;
 
+pub use invariants::check_invariants;
 pub use leavings::close_killed;
 
 use crate::money::Money;
-use orchestrator::{Engine, cases, ids::CaseId};
+use orchestrator::{
+    Engine,
+    cases::{self, WEBHOOK_UNMATCHED},
+    ids::CaseId,
+};
+use sqlx::PgPool;
+use std::time::Duration;
+
+/// How long a webhook that nothing matches stays in front of a person.
+const UNMATCHED_SHOWN: Duration = Duration::from_secs(30 * 86_400);
 
 /// A case, and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,4 +48,12 @@ pub async fn list(engine: &Engine, one: Option<CaseId>) -> Result<Vec<Case>, sql
         of,
     };
     Ok(found.into_iter().map(case).collect())
+}
+
+/// Takes webhooks out of their cases that nothing has matched for a month: nothing will any more.
+///
+/// # Errors
+/// The database's.
+pub async fn give_up_webhooks(pool: &PgPool) -> Result<u64, sqlx::Error> {
+    cases::give_up(pool, WEBHOOK_UNMATCHED, UNMATCHED_SHOWN).await
 }

@@ -4,7 +4,7 @@ use crate::ids::{EventId, HoldId, OrderId, PaymentId, RefundId, TicketId};
 use orchestrator::ids::Uuid;
 use sqlx::PgPool;
 
-/// How many are shown at most.
+/// How many of each part are shown at most.
 const VIOLATIONS_MAX: i64 = 1_000;
 
 /// Something that may not be.
@@ -18,25 +18,93 @@ pub struct Violation {
     pub detail: String,
 }
 
+/// What is looked at by one statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Seats and the holds they are in.
+    Seats,
+    /// Orders with their money, tickets and sagas.
+    Orders,
+    /// The ledger, and what the rows say that it is about.
+    Ledger,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Seats, Self::Orders, Self::Ledger];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Seats => "seats",
+            Self::Orders => "orders",
+            Self::Ledger => "ledger",
+        }
+    }
+
+    /// What is violated in it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn violations(self, pool: &PgPool) -> Result<Vec<Violation>, sqlx::Error> {
+        let mut found = match self {
+            Self::Seats => seats(pool).await?,
+            Self::Orders => orders(pool).await?,
+            Self::Ledger => ledger(pool).await?,
+        };
+        for violation in &mut found {
+            if let Some(named) = named(&violation.subject) {
+                violation.subject = named;
+            }
+        }
+        Ok(found)
+    }
+}
+
+async fn seats(pool: &PgPool) -> Result<Vec<Violation>, sqlx::Error> {
+    sqlx::query_as!(
+        Violation,
+        r#"select 'invariant-1' as "invariant!", kind || ' ' || object as "subject!", detail as "detail!"
+           from booking.seat_violations limit $1"#,
+        VIOLATIONS_MAX
+    )
+    .fetch_all(pool)
+    .await
+}
+
+async fn orders(pool: &PgPool) -> Result<Vec<Violation>, sqlx::Error> {
+    sqlx::query_as!(
+        Violation,
+        r#"select invariant as "invariant!", subject as "subject!", detail as "detail!"
+           from booking.order_violations limit $1"#,
+        VIOLATIONS_MAX
+    )
+    .fetch_all(pool)
+    .await
+}
+
+async fn ledger(pool: &PgPool) -> Result<Vec<Violation>, sqlx::Error> {
+    sqlx::query_as!(
+        Violation,
+        r#"select invariant as "invariant!", subject as "subject!", detail as "detail!"
+           from booking.ledger_violations limit $1"#,
+        VIOLATIONS_MAX
+    )
+    .fetch_all(pool)
+    .await
+}
+
 /// All violations of the booking schema's invariants.
 ///
 /// # Errors
 /// The database's.
 pub async fn violations(pool: &PgPool) -> Result<Vec<Violation>, sqlx::Error> {
-    let mut violations = sqlx::query_as!(
-        Violation,
-        r#"select invariant as "invariant!", subject as "subject!", detail as "detail!"
-           from booking.violations limit $1"#,
-        VIOLATIONS_MAX
-    )
-    .fetch_all(pool)
-    .await?;
-    for violation in &mut violations {
-        if let Some(named) = named(&violation.subject) {
-            violation.subject = named;
-        }
+    let mut found = Vec::new();
+    for part in Part::ALL {
+        found.extend(part.violations(pool).await?);
     }
-    Ok(violations)
+    Ok(found)
 }
 
 /// What the view says of a row, by the id that people know: `order ord_…`.

@@ -32,9 +32,9 @@ impl Asking {
     }
 
     /// What puts before a person what no move of a saga does; and takes away what no move does.
-    pub(super) fn chores(&self, engine: &Engine) -> [Chore; 3] {
+    pub(super) fn chores(&self, engine: &Engine) -> [Chore; 4] {
         let patience = self.patience;
-        let [watched, killed, expired] = std::array::from_fn(|_| engine.clone());
+        let [watched, killed, checked, expired] = std::array::from_fn(|_| engine.clone());
         [
             Chore::new("look-for-trouble", Duration::from_secs(10), move || {
                 let engine = watched.clone();
@@ -44,11 +44,23 @@ impl Asking {
                 let engine = killed.clone();
                 async move { Ok(cases::close_killed(engine.pool()).await.map(drop)?) }
             }),
+            Chore::new("check-invariants", Duration::from_secs(3_600), move || check_invariants(checked.clone())),
             Chore::new("expire-cases", Duration::from_secs(3_600), move || expire(expired.clone())),
         ]
     }
 }
 
+/// What may never be is a mistake of ours: put before a person, and said.
+async fn check_invariants(engine: Engine) -> anyhow::Result<()> {
+    let found = cases::check_invariants(&engine).await?;
+    if found > 0 {
+        tracing::error!(violations = found, "{found} invariants do not hold: showrunner check says which");
+    }
+    Ok(())
+}
+
 async fn expire(engine: Engine) -> anyhow::Result<()> {
-    Ok(orchestrator::cases::expire(engine.pool(), CASES_KEPT, ROWS_PER_RUN).await.map(drop)?)
+    cases::give_up_webhooks(engine.pool()).await?;
+    orchestrator::cases::expire(engine.pool(), CASES_KEPT, ROWS_PER_RUN).await?;
+    Ok(())
 }

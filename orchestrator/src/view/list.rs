@@ -9,7 +9,7 @@ use crate::{
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// What lists show of a saga.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,9 +156,24 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub async fn violations(&self) -> Result<Vec<(String, String, String)>, sqlx::Error> {
+        self.violated(None).await
+    }
+
+    /// Those of all live sagas, and of the history of sagas that were started within `age`: what it costs does not grow
+    /// with the history.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn recent_violations(&self, age: Duration) -> Result<Vec<(String, String, String)>, sqlx::Error> {
+        self.violated(Some(age)).await
+    }
+
+    async fn violated(&self, age: Option<Duration>) -> Result<Vec<(String, String, String)>, sqlx::Error> {
         let rows = sqlx::query!(
             r#"select invariant as "invariant!", subject as "subject!", detail as "detail!"
-               from engine.violations limit 1000"#
+               from engine.violations_since(coalesce(engine.uuid_at(now() - make_interval(secs => $1)),
+                                                     '00000000-0000-0000-0000-000000000000')) limit 1000"#,
+            age.map(|age| age.as_secs_f64()) as Option<f64>
         )
         .fetch_all(self.pool())
         .await?;

@@ -9,7 +9,7 @@ use orchestrator::{
     SagaId,
     action::{Failure, Halt, Probed, Wait},
     acts::Act,
-    cases::{Case, Patience},
+    cases::{Case, Matter, Patience, close_in_tx, keep, open_in_tx},
     journal::{Entry, Recorded},
     view::Filter,
 };
@@ -244,4 +244,31 @@ async fn a_step_that_no_worker_takes_is_a_case() {
     assert_eq!((&*case.cause, case.step.as_deref()), ("no-progress", Some("one")));
     world.run_until(saga, "completed").await;
     assert_eq!(cases(&world).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_saga_is_in_a_case_as_well_once() {
+    let world = World::new().await;
+    let mut tx = world.pool.begin().await.unwrap();
+    let matter = |subject: &str, saga| Matter {
+        cause: orchestrator::cases::INVARIANT,
+        subject: subject.to_owned(),
+        code: "invariant-1".to_owned(),
+        gateway: None,
+        message: "a seat twice".to_owned(),
+        saga,
+    };
+    let saga = world.start("waiter").await;
+    let matters = [matter("seat 1", None), matter("seat 2", Some(saga)), matter("seat 1", None)];
+    open_in_tx(&mut tx, &matters).await.unwrap();
+    tx.commit().await.unwrap();
+    let case = only_case(&world).await;
+    assert_eq!((case.count, &case.sagas[..], case.suggested_act()), (2, &[saga][..], "look"));
+    keep(&world.pool, orchestrator::cases::INVARIANT, "order ", &[]).await.unwrap();
+    assert_eq!(only_case(&world).await.count, 2, "nobody has looked at seats");
+    let mut connection = world.pool.acquire().await.unwrap();
+    for (subject, left) in [("seat 1", 1), ("seat 2", 0)] {
+        close_in_tx(&mut connection, orchestrator::cases::INVARIANT, subject).await.unwrap();
+        assert_eq!(cases(&world).await.iter().map(|case| case.count).sum::<i64>(), left);
+    }
 }

@@ -3,7 +3,10 @@
 
 use super::{About, News, charges::Concerned, news::CAPTURED};
 use chrono::{DateTime, Utc};
-use orchestrator::ids::Uuid;
+use orchestrator::{
+    cases::{self, Matter, WEBHOOK_UNMATCHED},
+    ids::Uuid,
+};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
@@ -134,10 +137,33 @@ impl Before {
 
 /// Writes down what became of news; false when somebody else has.
 pub(super) async fn write(tx: &mut PgConnection, news: &News, outcome: &Outcome) -> Result<bool, sqlx::Error> {
-    match &news.before {
-        None => take_id(tx, news, outcome).await,
-        Some(before) => change(tx, news, before, outcome).await,
+    let written = match &news.before {
+        None => take_id(tx, news, outcome).await?,
+        Some(before) => change(tx, news, before, outcome).await?,
+    };
+    let stays = news.before.as_ref().is_some_and(|before| before.is(outcome));
+    if written && !stays {
+        put_before_a_person(tx, news, outcome).await?;
     }
+    Ok(written)
+}
+
+/// News that should have mattered to somebody is a case, until it does.
+async fn put_before_a_person(tx: &mut PgConnection, news: &News, outcome: &Outcome) -> Result<(), sqlx::Error> {
+    let subject = format!("{} {}", news.gateway, news.id);
+    if news.before.is_some() {
+        cases::close_in_tx(tx, WEBHOOK_UNMATCHED, &subject).await?;
+    }
+    let Outcome::Unmatched(reason) = outcome else { return Ok(()) };
+    let matter = Matter {
+        cause: WEBHOOK_UNMATCHED,
+        subject,
+        code: format!("{}: {reason}", news.kind),
+        gateway: Some(news.gateway.clone()),
+        message: format!("{} of {}", news.id, news.occurred_at),
+        saga: None,
+    };
+    cases::open_in_tx(tx, &[matter]).await
 }
 
 /// Whether the gateway itself has told that it took money under its name and ours for this charge.

@@ -2,6 +2,7 @@
 
 use super::{
     faults::Place,
+    news::{capture, stripe_event, succeeded},
     shop::{Death, PRICE, Shop, VISA},
 };
 use orchestrator::{
@@ -13,7 +14,7 @@ use orchestrator::{
 use serde_json::json;
 use std::slice;
 use workflows::{
-    cases::{Case, close_killed, list},
+    cases::{Case, check_invariants, close_killed, give_up_webhooks, list},
     money::{Currency, Money},
     orders::Placement,
 };
@@ -45,6 +46,81 @@ async fn money_in_doubt_is_a_case_until_it_is_definite() {
     shop.run_until(placed.saga_id, "completed").await;
     assert_eq!(cases(&shop).await, []);
     shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_nothing_matches_is_a_case_for_a_month() {
+    let shop = Shop::open().await;
+    stripe_event(&shop, "e1", "payment_intent.succeeded", 1, succeeded("pi_nobody", 100)).await;
+    stripe_event(&shop, "e1", "payment_intent.succeeded", 1, succeeded("pi_nobody", 100)).await;
+    stripe_event(&shop, "e2", "payment_intent.succeeded", 1, succeeded("pi_somebody", 200)).await;
+    let found = cases(&shop).await;
+    let (of, money) = (&found[0].of, &found[0].money_at_risk);
+    assert_eq!((found.len(), &*of.cause, of.count, of.sagas.len()), (1, "webhook-unmatched", 2, 0));
+    assert_eq!(of.code.as_deref(), Some("paymentCaptured: unknown-charge"));
+    assert_eq!((of.gateway.as_deref(), &money[..]), (Some("primary"), &[Money::new(300, Currency::GBP)][..]));
+    give_up_webhooks(&shop.pool).await.unwrap();
+    assert_eq!(cases(&shop).await.len(), 1);
+    shop.sql("update engine.cases set opened_at = opened_at - interval '31 days'").await;
+    give_up_webhooks(&shop.pool).await.unwrap();
+    assert_eq!(cases(&shop).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_is_matched_later_is_a_case_until_then() {
+    let shop = Shop::at_adyen().await;
+    let placed = shop.order(VISA).await;
+    capture(&shop, placed.order_id, "8836", PRICE, "e1").await;
+    let found = cases(&shop).await;
+    assert_eq!((found.len(), &*found[0].of.cause, found[0].of.suggested_act()), (1, "webhook-unmatched", "look"));
+    // the call is made, and its answer is not written down
+    shop.run_and_die(placed.saga_id, &place("pay"), Death::BeforeRecord).await;
+    shop.look_again().await;
+    assert_eq!(shop.inbox().await, ["paymentCaptured told"]);
+    assert_eq!(cases(&shop).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_never_be_is_a_case_until_it_is_no_more() {
+    let shop = Shop::open().await;
+    let placed = shop.confirmed().await;
+    assert_eq!(check_invariants(&shop.engine).await.unwrap(), 0);
+    shop.sql("update booking.orders set status = 'rejected', reason = 'a mistake'").await;
+    for _ in 0..2 {
+        assert!(check_invariants(&shop.engine).await.unwrap() > 0);
+    }
+    let found = cases(&shop).await;
+    assert_eq!((&*found[0].of.cause, &found[0].of.sagas[..]), ("invariant", &[placed.saga_id][..]), "{found:?}");
+    shop.sql("update booking.orders set status = 'confirmed', reason = null").await;
+    assert_eq!(check_invariants(&shop.engine).await.unwrap(), 0);
+    assert_eq!(cases(&shop).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_looked_at_in_time_is_said_and_keeps_what_it_has_told() {
+    let shop = Shop::open().await;
+    shop.confirmed().await;
+    shop.sql("update booking.orders set status = 'rejected', reason = 'a mistake'").await;
+    let found = check_invariants(&shop.engine).await.unwrap();
+    shop.sql(
+        "create function booking.takes_too_long() returns text language plpgsql as
+         $$ begin raise exception 'too long' using errcode = 'query_canceled'; end $$;
+         alter view booking.order_violations rename to looked_at;
+         create view booking.order_violations as
+             select invariant, subject, booking.takes_too_long() as detail from booking.looked_at;
+         select engine.grant_to_processes()",
+    )
+    .await;
+    assert_eq!(check_invariants(&shop.engine).await.unwrap(), 1);
+    let count = |found: &[Case], code: &str| -> i64 {
+        found.iter().filter(|case| case.of.code.as_deref() == Some(code)).map(|case| case.of.count).sum()
+    };
+    let shown = cases(&shop).await;
+    assert_eq!(
+        (count(&shown, "unchecked"), count(&shown, "invariant-2")),
+        (1, i64::try_from(found).unwrap()),
+        "{shown:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
