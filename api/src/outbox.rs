@@ -59,9 +59,9 @@ impl From<StateWanted> for KeptState {
 pub(crate) struct OutboxMessage {
     #[schema(value_type = String)]
     message_id: MessageId,
-    /// `tickets.mail`, `seats.changed`, `engine.signal`.
+    /// `tickets.mail`, `case.mail`, `case.webhook`, `seats.changed`, `engine.signal`.
     topic: String,
-    /// `outside`: to a server that is not ours; `inside`.
+    /// `outside`: to a server that is not ours; `operators`: to whoever looks after us; `inside`.
     destination: String,
     /// `waiting` or `dead`.
     state: &'static str,

@@ -145,6 +145,14 @@ pub(crate) struct Mail {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cases {
+    /// Who is told of each case when it opens; empty: nobody.
+    #[serde(deserialize_with = "none_if_empty")]
+    pub(crate) webhook_url: Option<String>,
+    /// What that is signed with.
+    pub(crate) webhook_secret: SecretString,
+    /// Who gets a mail; empty: nobody.
+    #[serde(deserialize_with = "none_if_empty")]
+    pub(crate) mail_to: Option<String>,
     /// How long what became of a call may stay unknown before a person is asked.
     pub(crate) in_doubt_secs: u32,
     /// How long a saga may live beyond its deadline.

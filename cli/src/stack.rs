@@ -67,7 +67,7 @@ pub(crate) struct Stack {
     pub(crate) ticket_keys: TicketKeys,
     /// What sends mail; without it, mail waits.
     mailer: Option<Mailer>,
-    /// When a person is asked.
+    /// When a person is asked, and who is told.
     asking: Asking,
     /// What the installation decides about selling.
     pub(crate) booking: BookingSettings,
@@ -111,7 +111,7 @@ impl Stack {
             None => TicketKeys::development(),
         };
         let mailer = mailer(&config.mail)?;
-        let asking = Asking::read(&config.cases);
+        let asking = Asking::read(&config.cases)?;
         let registry = registry::registry(&Needs {
             gateways: Arc::clone(&gateways),
             ticket_keys: ticket_keys.clone(),
@@ -141,6 +141,7 @@ impl Stack {
             pool: self.engine.pool().clone(),
             cache: self.holds.cache().clone(),
             mailer: self.mailer.clone(),
+            notified: self.asking.notified.clone(),
         })
     }
 

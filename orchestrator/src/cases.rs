@@ -8,10 +8,12 @@
 
 mod leaving;
 mod matters;
+mod notices;
 mod trouble;
 
 pub use leaving::{expire, leave};
 pub use matters::{Matter, close_in_tx, give_up, keep, open_in_tx};
+pub use notices::{mark_told_in_tx, untold};
 pub use trouble::Patience;
 
 use crate::{

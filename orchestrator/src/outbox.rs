@@ -14,18 +14,20 @@ use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Where a message goes. Neither kind waits for the other: a mail server that hangs holds up no saga.
+/// Where a message goes. No kind waits for another: a mail server that hangs holds up no saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
     /// To what is ours and near: another saga, Redis.
     Inside,
     /// To somebody else's server, which may be slow, and away for days.
     Outside,
+    /// To whoever looks after us: a server that is told of what needs a person.
+    Operators,
 }
 
 impl Destination {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Inside, Self::Outside];
+    pub const ALL: [Self; 3] = [Self::Inside, Self::Outside, Self::Operators];
 
     /// Its name.
     #[must_use]
@@ -33,15 +35,16 @@ impl Destination {
         match self {
             Self::Inside => "inside",
             Self::Outside => "outside",
+            Self::Operators => "operators",
         }
     }
 
-    /// After this many failed deliveries a message is dead: outside, after two days.
+    /// After this many failed deliveries a message is dead: at another's server, after two days.
     #[must_use]
     pub const fn attempts_max(self) -> i32 {
         match self {
             Self::Inside => 30,
-            Self::Outside => 120,
+            Self::Outside | Self::Operators => 120,
         }
     }
 
@@ -49,7 +52,7 @@ impl Destination {
     const fn pause_secs_max(self) -> i32 {
         match self {
             Self::Inside => 512,
-            Self::Outside => 1_800,
+            Self::Outside | Self::Operators => 1_800,
         }
     }
 
@@ -57,7 +60,7 @@ impl Destination {
     const fn delivery_max(self) -> Duration {
         match self {
             Self::Inside => Duration::from_secs(20),
-            Self::Outside => Duration::from_secs(60),
+            Self::Outside | Self::Operators => Duration::from_secs(60),
         }
     }
 
@@ -65,7 +68,7 @@ impl Destination {
     pub(crate) const fn lease_secs(self) -> i32 {
         match self {
             Self::Inside => 30,
-            Self::Outside => 90,
+            Self::Outside | Self::Operators => 90,
         }
     }
 

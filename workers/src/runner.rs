@@ -76,9 +76,14 @@ pub async fn run(
         AbortOnDropHandle::new(tokio::spawn(empty_outbox(engine.clone(), Arc::clone(&deliver)))),
         AbortOnDropHandle::new(tokio::spawn(periodic::claim(engine.pool().clone(), Arc::clone(&chores), due.clone()))),
     ];
-    if deliver.reaches(Destination::Outside) {
-        let send = || AbortOnDropHandle::new(tokio::spawn(send_outside(engine.clone(), Arc::clone(&deliver))));
-        beside.extend(std::iter::repeat_with(send).take(OUTSIDE_AT_ONCE_MAX));
+    for (destination, at_once) in [(Destination::Outside, OUTSIDE_AT_ONCE_MAX), (Destination::Operators, 1)] {
+        if deliver.reaches(destination) {
+            let send = || {
+                let sending = send_to(destination, engine.clone(), Arc::clone(&deliver));
+                AbortOnDropHandle::new(tokio::spawn(sending))
+            };
+            beside.extend(std::iter::repeat_with(send).take(at_once));
+        }
     }
     let claiming = tokio::spawn(claimer::claim(engine.clone(), name.clone(), turns.clone(), slots, stopping.clone()));
     tracing::info!(worker.name = name, worker.concurrency = settings.concurrency, "Worker {name} has started");
@@ -149,9 +154,9 @@ async fn empty_outbox(engine: Engine, deliver: Arc<dyn Deliver>) {
 }
 
 /// Sends what is due to servers that are not ours, one by one, again and again.
-async fn send_outside(engine: Engine, deliver: Arc<dyn Deliver>) {
+async fn send_to(destination: Destination, engine: Engine, deliver: Arc<dyn Deliver>) {
     loop {
-        match engine.dispatch_outbox(deliver.as_ref(), Destination::Outside, 1).await {
+        match engine.dispatch_outbox(deliver.as_ref(), destination, 1).await {
             Ok(0) => tokio::time::sleep(OUTSIDE_LOOK_EVERY).await,
             Ok(_) => {}
             Err(error) => {

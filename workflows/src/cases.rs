@@ -3,10 +3,12 @@
 
 mod invariants;
 mod leavings;
+mod notices;
 mod worth;
 
 pub use invariants::check_invariants;
 pub use leavings::close_killed;
+pub use notices::{CASE_MAIL, CASE_WEBHOOK, CaseWebhook, Notified, NotifiedError, tell_of_new};
 
 use crate::money::Money;
 use orchestrator::{

@@ -1,6 +1,7 @@
 //! Where the outbox's messages go: one topic, one line.
 
 use crate::{
+    cases::{CASE_MAIL, CASE_WEBHOOK, Notified},
     mail::Mailer,
     seat_cache::SeatCache,
     seats::{SEATS_CHANGED, deliver_seats_changed},
@@ -21,6 +22,14 @@ pub struct Deliver {
     pub cache: SeatCache,
     /// What sends mail. Without it, mail waits.
     pub mailer: Option<Mailer>,
+    /// Who is told of cases.
+    pub notified: Notified,
+}
+
+impl Deliver {
+    fn mailer(&self) -> Result<&Mailer, anyhow::Error> {
+        self.mailer.as_ref().context("no mail server is named here")
+    }
 }
 
 #[async_trait]
@@ -28,10 +37,9 @@ impl outbox::Deliver for Deliver {
     async fn deliver(&self, topic: &str, payload: &Value) -> Result<(), anyhow::Error> {
         match topic {
             SEATS_CHANGED => deliver_seats_changed(&self.pool, &self.cache, payload).await,
-            TICKETS_MAIL => {
-                let mailer = self.mailer.as_ref().context("no mail server is named here")?;
-                deliver_tickets(&self.pool, mailer, payload).await
-            }
+            TICKETS_MAIL => deliver_tickets(&self.pool, self.mailer()?, payload).await,
+            CASE_MAIL => self.notified.deliver_mail(self.mailer()?, payload).await,
+            CASE_WEBHOOK => self.notified.deliver_webhook(payload).await,
             unknown => anyhow::bail!("nobody takes messages on the topic `{unknown}`"),
         }
     }
@@ -40,6 +48,7 @@ impl outbox::Deliver for Deliver {
         match destination {
             Destination::Inside => true,
             Destination::Outside => self.mailer.is_some(),
+            Destination::Operators => self.notified.webhook.is_some(),
         }
     }
 }

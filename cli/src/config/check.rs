@@ -52,6 +52,7 @@ pub(super) fn complaints(config: &Config) -> Vec<String> {
     must_be_positive(config, &mut found);
     gateways(&config.gateways, &mut found);
     mail(&config.mail, &mut found);
+    cases(config, &mut found);
     if config.security.tls_cert_file.is_some() != config.security.tls_key_file.is_some() {
         found.push("security.tls_cert_file and security.tls_key_file go together".to_owned());
     }
@@ -125,6 +126,26 @@ fn mail(mail: &Mail, found: &mut Vec<String>) {
     }
 }
 
+fn cases(config: &Config, found: &mut Vec<String>) {
+    let cases = &config.cases;
+    if let Some(url) = &cases.webhook_url {
+        if !matches!(Url::parse(url), Ok(url) if matches!(url.scheme(), "http" | "https")) {
+            found.push("cases.webhook_url must be an http or https URL, or empty".to_owned());
+        }
+        if cases.webhook_secret.expose_secret().is_empty() {
+            found.push("cases.webhook_secret must be set where cases.webhook_url is".to_owned());
+        }
+    }
+    if let Some(to) = &cases.mail_to {
+        if !Mailer::is_sender(to) {
+            found.push(format!("cases.mail_to is {to:?}: it must be one address, or empty"));
+        }
+        if config.mail.smtp_url.expose_secret().is_empty() {
+            found.push("mail.smtp_url must be set where cases.mail_to is".to_owned());
+        }
+    }
+}
+
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     !name.is_empty() && name.chars().all(allowed) && !name.contains("__")
@@ -155,6 +176,9 @@ fn plain_connections(config: &Config, found: &mut Vec<String>) {
     let smtp = config.mail.smtp_url.expose_secret();
     if !smtp.is_empty() && !smtp.contains("tls=required") && is_plain(smtp, &["smtps"]) {
         refuse("mail.smtp_url", "use smtps://, or add tls=required");
+    }
+    if config.cases.webhook_url.as_ref().is_some_and(|url| is_plain(url, &["https"])) {
+        refuse("cases.webhook_url", "use https://");
     }
     let otlp = &config.telemetry.otlp_endpoint;
     if !otlp.is_empty() && is_plain(otlp, &["https"]) {

@@ -179,6 +179,21 @@ fn mail_needs_a_server_and_a_sender_that_can_be() {
 }
 
 #[test]
+fn who_is_told_of_cases_can_be_told() {
+    let text = "[cases]\nwebhook_url = \"ftp://a\"\nmail_to = \"nobody\"";
+    let found = complaints(loaded("cases", text, &[]));
+    let keys = ["cases.webhook_url", "cases.webhook_secret", "cases.mail_to", "mail.smtp_url"];
+    assert_eq!(found.len(), keys.len(), "{found:?}");
+    assert!(keys.iter().zip(&found).all(|(key, found)| found.starts_with(key)), "{found:?}");
+    let text = "[mail]\nsmtp_url = \"smtps://mail.example.org\"\n[cases]\nwebhook_url = \"http://a.example/x?token=hunter2\"\n\
+                webhook_secret = \"hunter2\"\nmail_to = \"ops@example.org\"";
+    assert!(!as_toml(&loaded("good-cases", text, &[]).unwrap()).contains("hunter2"));
+    let plain = format!("[security]\nprofile = \"production\"\n{text}");
+    let found = complaints(loaded("plain-cases", &plain, &[]));
+    assert!(found.iter().any(|found| found.starts_with("cases.webhook_url")), "{found:?}");
+}
+
+#[test]
 fn production_refuses_plain_connections_and_default_secrets_all_at_once() {
     let text = "[security]\nprofile = \"production\"\n[http]\nlisten = \"0.0.0.0:80\"\n\
                 [worker]\ndemo_actions = true\n\

@@ -15,6 +15,7 @@ mod world;
 
 mod breakers;
 mod cancels;
+mod cases;
 mod clocks;
 mod commits;
 mod cut_off;

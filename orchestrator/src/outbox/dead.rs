@@ -41,7 +41,7 @@ pub struct KeptMessage {
     pub topic: String,
     /// What it says.
     pub payload: Value,
-    /// Where it goes: `inside` or `outside`.
+    /// Where it goes: `inside`, `outside` or `operators`.
     pub destination: String,
     /// Whether it is still tried.
     pub state: KeptState,

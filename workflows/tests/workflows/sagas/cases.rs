@@ -1,22 +1,31 @@
-//! What needs a person, with the money and the people that it holds.
+//! What needs a person, with the money and the people that it holds, and who is told of it.
 
 use super::{
     faults::Place,
-    news::{capture, stripe_event, succeeded},
+    news::{capture, now, stripe_event, succeeded},
+    postbox::Postbox,
     shop::{Death, PRICE, Shop, VISA},
 };
+use mailparse::{MailHeaderMap, parse_mail};
 use orchestrator::{
     SagaId,
     action::Lane,
     acts::{Act, ActRequest},
     cases::Patience,
+    outbox::{Deliver as _, Destination},
 };
-use serde_json::json;
+use private_servers::MailServer;
+use secrecy::SecretString;
+use serde_json::{Value, json};
 use std::slice;
 use workflows::{
-    cases::{Case, check_invariants, close_killed, give_up_webhooks, list},
+    cases::{Case, CaseWebhook, Notified, check_invariants, close_killed, give_up_webhooks, list, tell_of_new},
+    delivery::Deliver,
+    gateways::signature,
+    mail::Mailer,
     money::{Currency, Money},
     orders::Placement,
+    seat_cache::SeatCache,
 };
 
 /// Asks a person at once where money is in doubt, and otherwise never.
@@ -166,6 +175,52 @@ async fn kill(shop: &Shop, saga_id: SagaId) {
 
 fn place(step: &str) -> Place {
     Place { definition: "book-tickets".to_owned(), step: step.to_owned(), lane: Lane::Forward }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_is_told_once_by_webhook_and_by_mail() {
+    let shop = Shop::open().await;
+    let (postbox, server, secret) = (Postbox::open().await, MailServer::start().unwrap(), SecretString::from("s3cret"));
+    let notified = Notified {
+        webhook: Some(CaseWebhook::new(&postbox.url, secret.clone()).unwrap()),
+        mailbox: Some(Notified::mailbox("ops@example.org").unwrap()),
+    };
+    doubt(&shop).await;
+    assert_eq!(tell_of_new(&shop.engine, &notified).await.unwrap(), 0, "it may be over at once");
+    shop.sql("update engine.cases set opened_at = opened_at - interval '1 minute'").await;
+    assert_eq!(tell_of_new(&shop.engine, &Notified::default()).await.unwrap(), 0, "nobody wants to know");
+    assert_eq!(tell_of_new(&shop.engine, &notified).await.unwrap(), 1);
+    assert_eq!(tell_of_new(&shop.engine, &notified).await.unwrap(), 0);
+
+    let mailer = Some(Mailer::new(&server.url(), "tickets@example.org").unwrap());
+    let deliver = Deliver { pool: shop.pool.clone(), cache: SeatCache::absent(), mailer, notified: notified.clone() };
+    assert!(Destination::ALL.into_iter().all(|destination| deliver.reaches(destination)));
+    for destination in [Destination::Operators, Destination::Outside] {
+        assert_eq!(shop.engine.dispatch_outbox(&deliver, destination, 10).await.unwrap(), 1);
+    }
+    let letter = postbox.next().await;
+    signature::verify(letter.headers["x-signature"].to_str().unwrap(), &letter.body, [&secret], now()).unwrap();
+    let told: Value = serde_json::from_slice(&letter.body).unwrap();
+    let case = &cases(&shop).await[0];
+    assert_eq!((&told["caseId"], &told["count"]), (&json!(case.of.case_id), &json!(1)), "{told}");
+    assert_eq!(told["moneyAtRisk"], json!([{"amount": PRICE, "currency": "GBP"}]));
+    let mail = server.taken();
+    assert_eq!((mail.len(), &mail[0].to), (1, &vec!["ops@example.org".to_owned()]));
+    let mail = parse_mail(&mail[0].bytes).unwrap();
+    assert_eq!(mail.headers.get_first_value("Subject").unwrap(), "Case: in-doubt book-tickets / pay / primary");
+    assert!(mail.get_body().unwrap().contains(&case.of.case_id.to_string()));
+
+    // one that comes back soon is the same news; after an hour of quiet it is told of again
+    shop.sql("update engine.cases set closed_at = now()").await;
+    assert_eq!(tell_of_new(&shop.engine, &notified).await.unwrap(), 0);
+    shop.sql("update engine.cases set closed_at = null").await;
+    assert_eq!(tell_of_new(&shop.engine, &notified).await.unwrap(), 0);
+    shop.sql("update engine.cases set closed_at = now()").await;
+    assert_eq!(tell_of_new(&shop.engine, &notified).await.unwrap(), 0);
+    shop.sql("update engine.case_notices set empty_since = now() - interval '2 hours'").await;
+    assert_eq!(tell_of_new(&shop.engine, &notified).await.unwrap(), 0);
+    shop.sql("update engine.cases set closed_at = null").await;
+    assert_eq!(tell_of_new(&shop.engine, &notified).await.unwrap(), 1);
 }
 
 impl Shop {

@@ -16,6 +16,7 @@ use private_servers::{MailOnce, MailSaid, MailServer};
 use serde_json::json;
 use std::collections::BTreeMap;
 use workflows::{
+    cases::Notified,
     delivery::Deliver,
     ids::{OrderId, TicketId},
     mail::Mailer,
@@ -29,7 +30,7 @@ const PERSON: Author<'_> = Author { name: "olga", address: None };
 
 fn post(shop: &Shop, url: &str) -> Deliver {
     let mailer = Some(Mailer::new(url, FROM).unwrap());
-    Deliver { pool: shop.pool.clone(), cache: SeatCache::absent(), mailer }
+    Deliver { pool: shop.pool.clone(), cache: SeatCache::absent(), mailer, notified: Notified::default() }
 }
 
 /// Delivers all mail that is due, and tells how much there was.
@@ -198,7 +199,8 @@ async fn a_server_that_wants_nothing_of_us_kills_no_message() {
 async fn without_a_mail_server_mail_waits_and_holds_up_nothing() {
     let shop = Shop::open().await;
     shop.confirmed().await;
-    let nowhere = Deliver { pool: shop.pool.clone(), cache: SeatCache::absent(), mailer: None };
+    let nowhere =
+        Deliver { pool: shop.pool.clone(), cache: SeatCache::absent(), mailer: None, notified: Notified::default() };
     assert!(!nowhere.reaches(Destination::Outside));
     assert!(nowhere.reaches(Destination::Inside));
     let placement = shop.order("pm_card_chargeDeclined").await;
