@@ -1,6 +1,9 @@
 //! One refund in the hand of its step: the try that is under way, or the next one.
 
-use super::{RefundEnd, RefundNews, RefundNote, SubmitInput, Submitted, refund_key, refund_signal, tries::Tries};
+use super::{
+    RefundEnd, RefundNews, RefundNote, SubmitInput, Submitted, refund_key, refund_signal,
+    tries::{SERVER_ERROR, Tries},
+};
 use crate::{
     gateways::{
         DoubtReason, Gateway, IdempotencyKey, Reference, RefundFailure, RefundOutcome, RefundProbeOutcome,
@@ -82,8 +85,7 @@ impl<'a> Refunding<'a> {
                 match self.ask().await? {
                     Some(done) => Ok(done),
                     None => {
-                        let kept =
-                            Failure::new("refund-failed:server-error", "the gateway has failed, and refunded nothing");
+                        let kept = Failure::new(SERVER_ERROR, "the gateway has failed, and refunded nothing");
                         Err(self.ended_without(None, kept, false).await?)
                     }
                 }
