@@ -132,6 +132,8 @@ impl Engine {
         .await?;
         let Some(mut kept) = kept.map(KeptMessage::from) else { return Ok(None) };
         if kept.state == KeptState::Waiting {
+            // its row is let go at once: whoever sends passes over what is locked
+            tx.rollback().await?;
             return Ok(Some(kept));
         }
         let detail = json!({ "topic": kept.topic, "attempts": kept.attempts, "lastError": kept.last_error });
