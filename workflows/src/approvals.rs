@@ -35,11 +35,13 @@ pub enum ApprovedAct {
     Activate,
     /// What a settlement says otherwise than the ledger is given up.
     WriteOff,
+    /// Several refunds are tried again.
+    Replays,
 }
 
 impl ApprovedAct {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Refund, Self::Kill, Self::Batch, Self::Activate, Self::WriteOff];
+    pub const ALL: [Self; 6] = [Self::Refund, Self::Kill, Self::Batch, Self::Activate, Self::WriteOff, Self::Replays];
 
     /// As it is stored and shown.
     #[must_use]
@@ -50,6 +52,7 @@ impl ApprovedAct {
             Self::Batch => "batch",
             Self::Activate => "activate",
             Self::WriteOff => "write-off",
+            Self::Replays => "replays",
         }
     }
 
@@ -62,7 +65,7 @@ impl ApprovedAct {
     #[must_use]
     pub fn role(self) -> Role {
         match self {
-            Self::Refund | Self::WriteOff => Role::Finance,
+            Self::Refund | Self::WriteOff | Self::Replays => Role::Finance,
             Self::Kill | Self::Batch | Self::Activate => Role::Operator,
         }
     }
@@ -75,6 +78,7 @@ impl ApprovedAct {
             Self::Batch => "batch.request",
             Self::Activate => "definition.request",
             Self::WriteOff => "settlement.write-off",
+            Self::Replays => "replays.request",
         }
     }
 
@@ -91,6 +95,8 @@ impl ApprovedAct {
             (Self::Activate, false) => "definition.reject",
             (Self::WriteOff, true) => "settlement.write-off.approve",
             (Self::WriteOff, false) => "settlement.write-off.reject",
+            (Self::Replays, true) => "replays.approve",
+            (Self::Replays, false) => "replays.reject",
         }
     }
 

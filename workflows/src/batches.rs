@@ -1,12 +1,15 @@
-//! One act on many sagas. A plan freezes which sagas and tells for each what would be done; a batch carries out exactly
-//! that, at a rate, under the eyes of whoever watches, and has one result for each.
+//! One act on many sagas, or the replay of many refunds. A plan freezes which, and tells for each what would be done; a
+//! batch carries out exactly that, at a rate, under the eyes of whoever watches, and has one result for each.
 
+mod items;
 mod plan;
+mod replays;
 mod start;
 mod state;
 mod turn;
 mod view;
 
+pub(crate) use items::{NewBatch, NewItem, Subject, keep};
 pub use plan::{PlanBatch, PlanError, Planned, Selection, VerdictGroup, expire_plans, plan};
 pub(crate) use start::start_in_tx;
 pub use start::{ChangeError, Changed, ToStart, change, start, to_start};
@@ -14,10 +17,11 @@ pub use state::{BatchEvent, BatchState, IllegalBatchTransition, NotABatchState};
 pub use turn::carry_out;
 pub use view::{Batch, BatchItem, Counts, ItemFilter, find, items, list};
 
+use crate::access::Role;
 use orchestrator::acts::Act;
 use std::{fmt, str::FromStr};
 
-/// How many sagas one batch may have.
+/// How many sagas or refunds one batch may have.
 pub const SAGAS_MAX: usize = 20_000;
 /// The highest rate, in acts per second.
 pub const RATE_PER_SECOND_MAX: u32 = 1_000;
@@ -59,6 +63,43 @@ impl BatchAct {
 impl fmt::Display for BatchAct {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// What a batch does, to what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// An act on sagas.
+    Acts(BatchAct),
+    /// Refunds are tried again.
+    Replays,
+}
+
+impl Work {
+    /// As it is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acts(act) => act.as_str(),
+            Self::Replays => "replay",
+        }
+    }
+
+    /// Who plans it, begins it and holds it up.
+    #[must_use]
+    pub fn role(self) -> Role {
+        match self {
+            Self::Acts(_) => Role::Operator,
+            Self::Replays => Role::Finance,
+        }
+    }
+}
+
+impl FromStr for Work {
+    type Err = NotABatchAct;
+
+    fn from_str(text: &str) -> Result<Self, NotABatchAct> {
+        if text == Self::Replays.as_str() { Ok(Self::Replays) } else { text.parse().map(Self::Acts) }
     }
 }
 

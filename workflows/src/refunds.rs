@@ -12,6 +12,7 @@ pub(crate) mod order;
 mod part;
 mod refunding;
 mod replay;
+pub mod replays;
 mod request;
 #[cfg(test)]
 mod scripted;

@@ -8,7 +8,7 @@ mod file;
 
 mod adyen;
 mod amounts;
-mod rows;
+pub(crate) mod rows;
 mod stripe;
 mod times;
 

@@ -2,7 +2,7 @@
 
 use super::{ApprovalEvent, ApprovalState, ApprovedAct, NewApproval, end, read_state, request_in_tx};
 use crate::{
-    batches::{self, BatchState, ChangeError, Changed},
+    batches::{self, BatchState, ChangeError, Changed, Work},
     ids::{ApprovalId, BatchId},
     settings::BookingSettings,
 };
@@ -14,6 +14,9 @@ use orchestrator::{
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use std::time::Duration;
+
+/// So many refunds one person has tried again alone.
+const REPLAYS_ALONE_MAX: i64 = 1;
 
 /// What became of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,17 +109,45 @@ impl Asks {
         ask(&self.engine, &new, by).await
     }
 
-    /// Begins a plan, once: again is the same batch. Above the limit a second person is asked to consent.
+    /// Begins a plan of an act on sagas, once: again is the same batch. Above the limit a second person is asked to
+    /// consent.
     ///
     /// # Errors
     /// See [`AskError`].
     pub async fn start(&self, batch: BatchId, by: Author<'_>) -> Result<Begun, AskError> {
+        self.start_of(batch, by, |work| match work {
+            Work::Acts(_) => Some((ApprovedAct::Batch, self.batch_above)),
+            Work::Replays => None,
+        })
+        .await
+    }
+
+    /// The same of a plan to have refunds tried again: of more than one, with the consent of a second person.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn start_replays(&self, batch: BatchId, by: Author<'_>) -> Result<Begun, AskError> {
+        self.start_of(batch, by, |work| match work {
+            Work::Acts(_) => None,
+            Work::Replays => Some((ApprovedAct::Replays, REPLAYS_ALONE_MAX)),
+        })
+        .await
+    }
+
+    /// Begins a plan. `needs` says to which act of how many at most one person is enough; none: it is not to be had here.
+    async fn start_of(
+        &self,
+        batch: BatchId,
+        by: Author<'_>,
+        needs: impl Fn(Work) -> Option<(ApprovedAct, i64)>,
+    ) -> Result<Begun, AskError> {
         let plan = batches::to_start(self.engine.pool(), batch, by).await?;
-        if plan.sagas <= self.batch_above {
+        let (act, alone_max) = needs(plan.work).ok_or(ChangeError::NotFound)?;
+        if plan.count <= alone_max {
             return Ok(Begun::Now(batches::start(self.engine.pool(), batch, by).await?));
         }
         let object = batch.to_string();
-        let new = self.new_approval(ApprovedAct::Batch, &object, &plan.content, &plan.reason, by);
+        let new = self.new_approval(act, &object, &plan.content, &plan.reason, by);
         if let Some(before) = asked_before(&self.engine, &new).await? {
             return Ok(Begun::Asked(Asked::Replayed(before)));
         }

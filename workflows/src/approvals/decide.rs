@@ -170,7 +170,7 @@ impl Deciding<'_> {
         Ok(match self.act {
             ApprovedAct::Refund => Follows::Told(self.signal().await?),
             ApprovedAct::Kill => Follows::Killed(self.kill().await?),
-            ApprovedAct::Batch => Follows::Begun(self.object()?),
+            ApprovedAct::Batch | ApprovedAct::Replays => Follows::Begun(self.object()?),
             ApprovedAct::Activate => Follows::Activated(self.version().await?),
             ApprovedAct::WriteOff => Follows::WrittenOff,
         })

@@ -1,6 +1,6 @@
 //! What a batch would do: which sagas, and what would become of each.
 
-use super::{BatchAct, Limits, SAGAS_MAX};
+use super::{BatchAct, Limits, NewBatch, NewItem, SAGAS_MAX, Subject, Work, keep};
 use crate::ids::BatchId;
 use orchestrator::{
     Engine,
@@ -88,8 +88,20 @@ pub async fn plan(engine: &Engine, wanted: &PlanBatch) -> Result<Planned, PlanEr
     }
     let foreseen = engine.foresee(&sagas, &wanted.act.of_one()).await?;
     let batch_id = BatchId::fresh();
-    keep(engine.pool(), batch_id, wanted, &foreseen).await?;
+    let PlanBatch { act, filter, limits, reason, by, .. } = wanted;
+    let new = NewBatch { batch_id, work: Work::Acts(*act), filter, limits: *limits, reason, by, file_digest: None };
+    keep(engine.pool(), &new, &foreseen.iter().map(item).collect::<Vec<_>>()).await?;
     Ok(Planned { batch_id, groups: group(&foreseen) })
+}
+
+fn item(foreseen: &Foreseen) -> NewItem {
+    NewItem {
+        subject: Subject::Saga(foreseen.saga_id),
+        seq: foreseen.seq,
+        step: foreseen.step.clone(),
+        verdict: verdict(foreseen),
+        would_act: foreseen.outcome.is_ok(),
+    }
 }
 
 async fn select(engine: &Engine, selection: &Selection) -> Result<Vec<SagaId>, PlanError> {
@@ -100,7 +112,8 @@ async fn select(engine: &Engine, selection: &Selection) -> Result<Vec<SagaId>, P
         }
         Selection::Matching(filter) => matching(engine, filter).await?,
         Selection::FailedAgainIn(batch) => sqlx::query_scalar!(
-            "select saga_id from booking.batch_items where batch_id = $1 and state = 'failedAgain' order by position",
+            r#"select saga_id as "saga_id!" from booking.batch_items
+               where batch_id = $1 and state = 'failedAgain' and saga_id is not null order by position"#,
             batch.0
         )
         .fetch_all(engine.pool())
@@ -141,48 +154,6 @@ fn group(foreseen: &[Foreseen]) -> Vec<VerdictGroup> {
         groups.into_iter().map(|((verdict, would_act), sagas)| VerdictGroup { verdict, would_act, sagas }).collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.sagas.len()));
     groups
-}
-
-async fn keep(pool: &PgPool, batch: BatchId, wanted: &PlanBatch, foreseen: &[Foreseen]) -> Result<(), sqlx::Error> {
-    let Limits { rate_per_second, concurrency, abort_at_failure_permille } = wanted.limits;
-    let small = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-    let sagas: Vec<_> = foreseen.iter().map(|saga| saga.saga_id.0).collect();
-    let seqs: Vec<_> = foreseen.iter().map(|saga| saga.seq).collect();
-    let steps: Vec<_> = foreseen.iter().map(|saga| saga.step.clone()).collect();
-    let verdicts: Vec<_> = foreseen.iter().map(verdict).collect();
-    let state = |saga: &Foreseen| if saga.outcome.is_ok() { "waiting" } else { "notAttempted" }.to_owned();
-    let states: Vec<_> = foreseen.iter().map(state).collect();
-    let mut tx = pool.begin().await?;
-    sqlx::query!(
-        "insert into booking.batches (batch_id, act, filter, reason, planned_by, rate_per_second, concurrency,
-             abort_at_failure_permille)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
-        batch.0,
-        wanted.act.as_str(),
-        wanted.filter,
-        wanted.reason,
-        wanted.by,
-        small(rate_per_second),
-        small(concurrency),
-        abort_at_failure_permille.map(small)
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "insert into booking.batch_items (batch_id, position, saga_id, seq, step, verdict, state)
-         select $1, position, saga_id, seq, step, verdict, state
-         from unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[]) with ordinality
-             as planned (saga_id, seq, step, verdict, state, position)",
-        batch.0,
-        &sagas,
-        &seqs,
-        &steps as &[Option<String>],
-        &verdicts,
-        &states
-    )
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await
 }
 
 /// Forgets plans that are as old as `kept` and were never begun.

@@ -1,6 +1,6 @@
 //! Beginning a batch, holding it up and ending it.
 
-use super::{BatchEvent, BatchState};
+use super::{BatchEvent, BatchState, Work};
 use crate::{ids::BatchId, orders::impossible};
 use orchestrator::{
     acts::{DoneAct, record_in_tx},
@@ -38,8 +38,10 @@ pub enum ChangeError {
 /// A plan as it would be begun.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToStart {
-    /// How many sagas would be acted on.
-    pub sagas: i64,
+    /// What would be done.
+    pub work: Work,
+    /// To how many.
+    pub count: i64,
     /// Why, in the words of the one who has planned it.
     pub reason: String,
     /// All that matters of it.
@@ -61,7 +63,11 @@ async fn to_start_in_tx(tx: &mut PgConnection, batch: BatchId, by: Author<'_>) -
     let row = sqlx::query!(
         r#"select act, filter, reason, state, planned_by, rate_per_second, concurrency, abort_at_failure_permille,
                (select count(*) from booking.batch_items i
-                where i.batch_id = b.batch_id and i.state <> 'notAttempted') as "sagas!"
+                where i.batch_id = b.batch_id and coalesce(i.would_act, i.state <> 'notAttempted')) as "count!",
+               (select jsonb_object_agg(o.currency, o.amount_minor) from (
+                    select i.currency, sum(i.outstanding_minor) as amount_minor from booking.batch_items i
+                    where i.batch_id = b.batch_id and i.would_act and i.currency is not null group by i.currency
+                ) o) as outstanding_minor
            from booking.batches b where batch_id = $1 for update"#,
         batch.0
     )
@@ -71,11 +77,19 @@ async fn to_start_in_tx(tx: &mut PgConnection, batch: BatchId, by: Author<'_>) -
     if row.planned_by != by.name {
         return Err(ChangeError::PlannedByAnother(row.planned_by));
     }
-    let content = json!({
-        "act": row.act, "filter": row.filter, "sagas": row.sagas, "ratePerSecond": row.rate_per_second,
+    let work = work_of(batch, &row.act)?;
+    let mut content = json!({
+        "act": row.act, "filter": row.filter, "ratePerSecond": row.rate_per_second,
         "concurrency": row.concurrency, "abortAtFailurePermille": row.abort_at_failure_permille,
     });
-    Ok(ToStart { sagas: row.sagas, reason: row.reason, content, state: state_of(batch, &row.state)? })
+    match work {
+        Work::Acts(_) => content["sagas"] = row.count.into(),
+        Work::Replays => {
+            content["refunds"] = row.count.into();
+            content["outstandingMinor"] = row.outstanding_minor.unwrap_or_default();
+        }
+    }
+    Ok(ToStart { work, count: row.count, reason: row.reason, content, state: state_of(batch, &row.state)? })
 }
 
 /// Begins a plan, once: again is the same batch.
@@ -202,6 +216,10 @@ async fn record(
 ) -> Result<(), sqlx::Error> {
     let detail = json!({ "before": before.as_str() });
     record_in_tx(tx, &DoneAct { by, act, object: &batch.to_string(), reason, detail }).await
+}
+
+pub(super) fn work_of(batch: BatchId, act: &str) -> Result<Work, sqlx::Error> {
+    act.parse().map_err(|error| impossible("booking.batches", "act", batch, error))
 }
 
 pub(super) fn state_of(batch: BatchId, state: &str) -> Result<BatchState, sqlx::Error> {

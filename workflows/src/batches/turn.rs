@@ -1,15 +1,18 @@
-//! Carries batches out, a little at each turn. Whoever dies in the middle of a turn leaves sagas of which nobody knows
+//! Carries batches out, a little at each turn. Whoever dies in the middle of a turn leaves some of which nobody knows
 //! whether they were acted on; they are taken again, and an act that was done before is not done twice.
 
-use super::{BatchAct, BatchState, start::abort_in_tx};
-use crate::{ids::BatchId, orders::impossible};
+use super::{
+    BatchAct, BatchState, Work, replays,
+    start::{abort_in_tx, work_of},
+};
+use crate::ids::{BatchId, RefundId};
 use futures::{StreamExt, stream};
 use orchestrator::{
     Engine,
     acts::{ActAnswer, ActError, ActRequest},
-    ids::SagaId,
+    ids::{SagaId, Uuid},
 };
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// How many acts of one process are carried out at once.
 const ACTS_AT_ONCE: usize = 16;
@@ -22,28 +25,34 @@ const RESULTS_MIN: i64 = 10;
 /// How much of its rate a batch may catch up with, in seconds.
 const CATCH_UP_SECS: i32 = 2;
 
-/// One saga of a batch, taken for an act.
-struct Taken {
-    position: i32,
-    saga_id: SagaId,
+/// One of a batch, taken for an act.
+pub(super) struct Taken {
+    pub(super) position: i32,
+    saga_id: Option<SagaId>,
+    pub(super) refund_id: Option<RefundId>,
     seq: i64,
+    /// Whoever took it before may have acted on it.
+    pub(super) is_again: bool,
 }
 
 /// What a batch is about, as far as its acts go.
-struct Order {
-    batch_id: BatchId,
-    act: BatchAct,
-    reason: String,
-    by: String,
-    address: Option<String>,
+pub(super) struct Order {
+    pub(super) batch_id: BatchId,
+    work: Work,
+    pub(super) reason: String,
+    pub(super) by: String,
+    pub(super) address: Option<String>,
 }
 
 /// What came of one act.
-struct Acted {
-    position: i32,
-    state: &'static str,
-    seq: Option<i64>,
-    detail: Option<String>,
+pub(super) struct Acted {
+    pub(super) position: i32,
+    pub(super) state: &'static str,
+    /// The saga that carries it out from here on, where it is another.
+    pub(super) saga_id: Option<SagaId>,
+    /// What comes behind that in the saga's journal came of the act.
+    pub(super) seq: Option<i64>,
+    pub(super) detail: Option<String>,
 }
 
 /// Hears what has become of earlier acts, and gives every running batch a turn.
@@ -52,6 +61,7 @@ struct Acted {
 /// The database's.
 pub async fn carry_out(engine: &Engine) -> Result<(), sqlx::Error> {
     hear(engine.pool()).await?;
+    replays::hear(engine.pool()).await?;
     let running = sqlx::query_scalar!("select batch_id from booking.batches where state = 'running' order by batch_id")
         .fetch_all(engine.pool())
         .await?;
@@ -63,7 +73,7 @@ pub async fn carry_out(engine: &Engine) -> Result<(), sqlx::Error> {
 
 async fn turn(engine: &Engine, batch: BatchId) -> Result<(), sqlx::Error> {
     let Some((order, taken)) = take(engine.pool(), batch).await? else { return Ok(()) };
-    let acts = taken.into_iter().map(|taken| act(engine, &order, taken));
+    let acts = taken.into_iter().map(|taken| one(engine, &order, taken));
     let acted: Vec<_> =
         stream::iter(acts).buffer_unordered(ACTS_AT_ONCE).filter_map(async |acted| acted).collect().await;
     write(engine.pool(), batch, &acted).await?;
@@ -87,7 +97,7 @@ async fn hear(pool: &PgPool) -> Result<(), sqlx::Error> {
              from booking.batch_items a
              join booking.batches b on b.batch_id = a.batch_id
              join engine.saga_states s on s.saga_id = a.saga_id
-             where a.state = 'acted'
+             where a.state = 'acted' and a.refund_id is null
          ) heard
          where heard.state is not null and i.batch_id = heard.batch_id and i.position = heard.position
              and i.state = 'acted'"
@@ -105,7 +115,11 @@ async fn take(pool: &PgPool, batch_id: BatchId) -> Result<Option<(Order, Vec<Tak
                abort_at_failure_permille,
                least(extract(epoch from now() - turned_at), $2::integer)::float8 as "since_secs!",
                (select count(*) from booking.batch_items i
-                where i.batch_id = b.batch_id and i.state in ('acting', 'acted')) as "on_their_way!",
+                where i.batch_id = b.batch_id and i.state in ('acting', 'acted')
+                    -- what a gateway works on is on its way for days, and costs nobody anything
+                    and not exists (
+                        select from booking.refunds r where r.refund_id = i.refund_id and r.state = 'pending'
+                    )) as "on_their_way!",
                (select count(*) from booking.batch_items i
                 where i.batch_id = b.batch_id and i.state = 'fixed') as "fixed!",
                (select count(*) from booking.batch_items i
@@ -125,23 +139,7 @@ async fn take(pool: &PgPool, batch_id: BatchId) -> Result<Option<(Order, Vec<Tak
         return Ok(None);
     }
     let next = may_begin(row.rate_per_second, row.since_secs, i64::from(row.concurrency) - row.on_their_way);
-    let taken = sqlx::query!(
-        "update booking.batch_items i
-         set state = 'acting', acting_since = now()
-         from (
-             select position from booking.batch_items
-             where batch_id = $1
-                 and (state = 'waiting' or (state = 'acting' and acting_since < now() - make_interval(secs => $3)))
-             order by position limit $2
-         ) next
-         where i.batch_id = $1 and i.position = next.position
-         returning i.position, i.saga_id, i.seq",
-        batch_id.0,
-        next,
-        f64::from(ACTING_SECS_MAX)
-    )
-    .fetch_all(&mut *tx)
-    .await?;
+    let taken = begin_in_tx(&mut tx, batch_id, next).await?;
     sqlx::query!(
         "update booking.batches
          set turned_at = greatest(turned_at, now() - make_interval(secs => $3))
@@ -154,11 +152,38 @@ async fn take(pool: &PgPool, batch_id: BatchId) -> Result<Option<(Order, Vec<Tak
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    let act = row.act.parse().map_err(|error| impossible("booking.batches", "act", batch_id, error))?;
-    let order = Order { batch_id, act, reason: row.reason, by: row.started_by, address: row.address };
-    let taken =
-        taken.into_iter().map(|row| Taken { position: row.position, saga_id: SagaId(row.saga_id), seq: row.seq });
-    Ok(Some((order, taken.collect())))
+    let work = work_of(batch_id, &row.act)?;
+    let order = Order { batch_id, work, reason: row.reason, by: row.started_by, address: row.address };
+    Ok(Some((order, taken)))
+}
+
+/// The next of a batch, at most `limit`; those first that a process has begun and not told of.
+async fn begin_in_tx(tx: &mut PgConnection, batch_id: BatchId, limit: i64) -> Result<Vec<Taken>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"update booking.batch_items i
+         set state = 'acting', acting_since = now()
+         from (
+             select position, state = 'acting' as is_again from booking.batch_items
+             where batch_id = $1
+                 and (state = 'waiting' or (state = 'acting' and acting_since < now() - make_interval(secs => $3)))
+             order by position limit $2
+         ) next
+         where i.batch_id = $1 and i.position = next.position
+         returning i.position, i.saga_id, i.refund_id, i.seq, next.is_again as "is_again!""#,
+        batch_id.0,
+        limit,
+        f64::from(ACTING_SECS_MAX)
+    )
+    .fetch_all(tx)
+    .await?;
+    let taken = rows.into_iter().map(|row| Taken {
+        position: row.position,
+        saga_id: row.saga_id.map(SagaId),
+        refund_id: row.refund_id.map(RefundId),
+        seq: row.seq,
+        is_again: row.is_again,
+    });
+    Ok(taken.collect())
 }
 
 fn too_many_failures(failed: i64, fixed: i64, permille: Option<i32>) -> bool {
@@ -177,10 +202,29 @@ fn may_begin(rate_per_second: i32, since_secs: f64, room: i64) -> i64 {
 }
 
 /// None: nobody knows what became of it, and it is taken again.
-async fn act(engine: &Engine, order: &Order, Taken { position, saga_id, seq }: Taken) -> Option<Acted> {
+async fn one(engine: &Engine, order: &Order, taken: Taken) -> Option<Acted> {
+    match (order.work, taken.saga_id, taken.refund_id) {
+        (Work::Acts(what), Some(saga_id), _) => act(engine, order, what, (taken.position, saga_id, taken.seq)).await,
+        (Work::Replays, _, Some(refund_id)) => replays::one(engine, order, &taken, refund_id).await,
+        _ => Some(Acted::refused(taken.position, "it names nothing that could be acted on")),
+    }
+}
+
+impl Acted {
+    pub(super) fn refused(position: i32, why: impl ToString) -> Self {
+        Self { position, state: "notAttempted", saga_id: None, seq: None, detail: Some(why.to_string()) }
+    }
+}
+
+async fn act(
+    engine: &Engine,
+    order: &Order,
+    act: BatchAct,
+    (position, saga_id, seq): (i32, SagaId, i64),
+) -> Option<Acted> {
     let request = ActRequest {
         saga_id,
-        act: order.act.of_one(),
+        act: act.of_one(),
         reason: order.reason.clone(),
         seq,
         by: order.by.clone(),
@@ -188,7 +232,7 @@ async fn act(engine: &Engine, order: &Order, Taken { position, saga_id, seq }: T
     };
     match engine.act(request).await {
         Ok(ActAnswer::Done { seq } | ActAnswer::Replayed { seq }) => {
-            Some(Acted { position, state: "acted", seq: Some(seq), detail: None })
+            Some(Acted { position, state: "acted", saga_id: None, seq: Some(seq), detail: None })
         }
         Err(ActError::Database(error)) => {
             let batch_id = order.batch_id;
@@ -198,23 +242,26 @@ async fn act(engine: &Engine, order: &Order, Taken { position, saga_id, seq }: T
             );
             None
         }
-        Err(refused) => Some(Acted { position, state: "notAttempted", seq: None, detail: Some(refused.to_string()) }),
+        Err(refused) => Some(Acted::refused(position, refused)),
     }
 }
 
 async fn write(pool: &PgPool, batch: BatchId, acted: &[Acted]) -> Result<(), sqlx::Error> {
     let positions: Vec<_> = acted.iter().map(|acted| acted.position).collect();
     let states: Vec<_> = acted.iter().map(|acted| acted.state.to_owned()).collect();
+    let sagas: Vec<_> = acted.iter().map(|acted| acted.saga_id.map(|saga| saga.0)).collect();
     let seqs: Vec<_> = acted.iter().map(|acted| acted.seq).collect();
     let details: Vec<_> = acted.iter().map(|acted| acted.detail.clone()).collect();
     sqlx::query!(
         "update booking.batch_items i
-         set state = told.state, acted_seq = told.seq, detail = told.detail
-         from unnest($2::integer[], $3::text[], $4::bigint[], $5::text[]) as told (position, state, seq, detail)
+         set state = told.state, saga_id = coalesce(told.saga_id, i.saga_id), acted_seq = told.seq, detail = told.detail
+         from unnest($2::integer[], $3::text[], $4::uuid[], $5::bigint[], $6::text[])
+             as told (position, state, saga_id, seq, detail)
          where i.batch_id = $1 and i.position = told.position and i.state = 'acting'",
         batch.0,
         &positions,
         &states,
+        &sagas as &[Option<Uuid>],
         &seqs as &[Option<i64>],
         &details as &[Option<String>]
     )

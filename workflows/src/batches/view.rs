@@ -1,7 +1,10 @@
 //! Batches as people watch them.
 
-use super::{BatchState, start::state_of};
-use crate::ids::BatchId;
+use super::{
+    BatchState, Work,
+    start::{state_of, work_of},
+};
+use crate::ids::{BatchId, RefundId};
 use chrono::{DateTime, Utc};
 use orchestrator::ids::SagaId;
 use serde_json::Value;
@@ -13,8 +16,8 @@ pub struct Batch {
     /// Which.
     pub batch_id: BatchId,
     /// What is done.
-    pub act: String,
-    /// To which sagas, as the person has said it.
+    pub work: Work,
+    /// To which sagas or refunds, as the person has said it.
     pub filter: Value,
     /// Why, in the person's words.
     pub reason: String,
@@ -40,7 +43,7 @@ pub struct Batch {
     pub counts: Counts,
 }
 
-/// How many sagas of a batch stand where.
+/// How many of a batch stand where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Their turn is to come.
@@ -55,13 +58,15 @@ pub struct Counts {
     pub not_attempted: i64,
 }
 
-/// What has become of one saga of a batch.
+/// What has become of one saga or refund of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchItem {
     /// Its place in the batch.
     pub position: i32,
-    /// The saga.
-    pub saga_id: SagaId,
+    /// The saga: of a refund, the one that carries it out, if there is such a refund.
+    pub saga_id: Option<SagaId>,
+    /// The refund, where it is one that is acted on.
+    pub refund_id: Option<RefundId>,
     /// What the plan has said.
     pub verdict: String,
     /// `waiting`, `stillRunning`, `fixed`, `failedAgain`, `notAttempted`.
@@ -70,7 +75,7 @@ pub struct BatchItem {
     pub detail: Option<String>,
 }
 
-/// Which sagas of a batch. Members that are none let all through.
+/// Which of a batch. Members that are none let all through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ItemFilter<'a> {
     /// With this result.
@@ -140,7 +145,7 @@ async fn rows(
             Ok(Batch {
                 batch_id,
                 state: state_of(batch_id, &row.state)?,
-                act: row.act,
+                work: work_of(batch_id, &row.act)?,
                 filter: row.filter,
                 reason: row.reason,
                 by: row.planned_by,
@@ -163,7 +168,7 @@ async fn rows(
         .collect()
 }
 
-/// What has become of its sagas, in their order: at most `limit`.
+/// What has become of each, in their order: at most `limit`.
 ///
 /// # Errors
 /// The database's.
@@ -178,7 +183,7 @@ pub async fn items(
         named.map(|(state, _)| (*state).to_owned()).collect::<Vec<_>>()
     });
     let rows = sqlx::query!(
-        "select position, saga_id, verdict, state, detail from booking.batch_items
+        "select position, saga_id, refund_id, verdict, state, detail from booking.batch_items
          where batch_id = $1 and ($2::text[] is null or state = any($2)) and ($3::integer is null or position > $3)
          order by position limit $4",
         batch.0,
@@ -192,7 +197,8 @@ pub async fn items(
         |state: &str| RESULTS.iter().find(|(known, _)| *known == state).map_or("waiting", |(_, result)| result);
     let items = rows.into_iter().map(|row| BatchItem {
         position: row.position,
-        saga_id: SagaId(row.saga_id),
+        saga_id: row.saga_id.map(SagaId),
+        refund_id: row.refund_id.map(RefundId),
         verdict: row.verdict,
         result: result(&row.state),
         detail: row.detail,

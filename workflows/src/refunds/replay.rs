@@ -16,7 +16,7 @@ use orchestrator::{
     catalog::Author,
     ids::SagaId,
     journal::{ActKind, Entry},
-    run::{Phase, Run},
+    run::Phase,
     saga::State,
     start::{Start, StartError, start_in_tx},
     view::SagaView,
@@ -26,6 +26,8 @@ use std::net::IpAddr;
 
 /// How often a replay looks again when the refund moves under it.
 const TRIES_MAX: u32 = 20;
+/// Before a saga's first entry.
+const BEGINNING: i64 = 0;
 /// The act, as the record has it.
 const ACT: &str = "refund.replay";
 
@@ -42,13 +44,13 @@ pub struct ReplayRefund {
     pub address: Option<IpAddr>,
 }
 
-/// Which saga carries it out from here on.
+/// Which saga carries it out from here on, and behind which of its entries stands what comes of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replayed {
     /// Because of this.
-    New(SagaId),
+    New(SagaId, i64),
     /// The same person has asked for the same before, and it is under way.
-    Before(SagaId),
+    Before(SagaId, i64),
 }
 
 /// Why nothing is tried again.
@@ -140,10 +142,10 @@ async fn find(engine: &Engine, refund: RefundId) -> Result<Option<Row>, sqlx::Er
 /// Has the refund's own saga go on at once. None: it moved meanwhile.
 async fn carry_on(engine: &Engine, wanted: &ReplayRefund, view: &SagaView) -> Result<Option<Replayed>, ReplayError> {
     let saga_id = view.run.saga_id;
-    if has_asked(engine, view, wanted).await? {
-        return Ok(Some(Replayed::Before(saga_id)));
+    if let Some(seq) = asked_at(engine, view, wanted).await? {
+        return Ok(Some(Replayed::Before(saga_id, seq)));
     }
-    if !waits_for_its_turn(&view.run) {
+    if !waits_for_its_turn(view) {
         let why = engine.why(saga_id).await.map_err(ReplayError::Act)?;
         return Err(ReplayError::UnderWay(why.map_or_else(String::new, |why| why.sentence)));
     }
@@ -156,34 +158,37 @@ async fn carry_on(engine: &Engine, wanted: &ReplayRefund, view: &SagaView) -> Re
         address: wanted.address.map(|address| address.to_string()),
     };
     match engine.act(act).await {
-        Ok(ActAnswer::Done { .. }) => Ok(Some(Replayed::New(saga_id))),
-        Ok(ActAnswer::Replayed { .. }) => Ok(Some(Replayed::Before(saga_id))),
+        Ok(ActAnswer::Done { seq }) => Ok(Some(Replayed::New(saga_id, seq))),
+        Ok(ActAnswer::Replayed { seq }) => Ok(Some(Replayed::Before(saga_id, seq))),
         Err(ActError::MovedOn { .. }) => Ok(None),
         Err(ActError::NotAllowed(why)) => Err(ReplayError::UnderWay(why)),
         Err(error) => Err(ReplayError::Act(error)),
     }
 }
 
-/// It needs a person, or would only be tried or asked about later.
-fn waits_for_its_turn(run: &Run) -> bool {
+/// It needs a person, or would only be tried or asked about later: nobody has had it done at once.
+pub(super) fn waits_for_its_turn(view: &SagaView) -> bool {
+    let last = view.journal.last().map(|recorded| &recorded.entry);
+    let is_asked_for = matches!(last, Some(Entry::Acted { act: ActKind::Retry, .. }));
     let later = |phase: &Phase| matches!(phase, Phase::Retry(_) | Phase::Doubt(_));
-    run.state == State::Stuck || run.steps.values().any(|step| later(&step.forward.phase))
+    !is_asked_for && (view.run.state == State::Stuck || view.run.steps.values().any(|step| later(&step.forward.phase)))
 }
 
-/// Whether it is this that the same person has asked for, and has not yet stopped for a person again.
-async fn has_asked(engine: &Engine, view: &SagaView, wanted: &ReplayRefund) -> Result<bool, sqlx::Error> {
+/// Where the same person has asked for it before, if it has not stopped for a person since.
+async fn asked_at(engine: &Engine, view: &SagaView, wanted: &ReplayRefund) -> Result<Option<i64>, sqlx::Error> {
     for recorded in view.journal.iter().rev() {
         match &recorded.entry {
-            Entry::Stuck { .. } => return Ok(false),
+            Entry::Stuck { .. } => return Ok(None),
             Entry::Acted { act: ActKind::Retry, reason, by, .. } => {
-                return Ok((reason, by) == (&wanted.reason, &wanted.by));
+                return Ok(((reason, by) == (&wanted.reason, &wanted.by)).then_some(recorded.seq));
             }
             _ => {}
         }
     }
     let replays = RecordFilter { act: Some(ACT.to_owned()), object: Some(wanted.refund_id.to_string()), actor: None };
     let last = engine.recorded_acts(&replays, None, 1).await?.pop();
-    Ok(last.is_some_and(|last| (&last.reason, &last.actor) == (&wanted.reason, &wanted.by)))
+    let is_this = last.is_some_and(|last| (&last.reason, &last.actor) == (&wanted.reason, &wanted.by));
+    Ok(is_this.then_some(BEGINNING))
 }
 
 /// Starts another saga for what is outstanding of the refund. None: it moved meanwhile.
@@ -230,5 +235,5 @@ async fn begin_anew(engine: &Engine, wanted: &ReplayRefund, row: &Row) -> Result
     record_in_tx(&mut tx, &act).await?;
     tx.commit().await?;
     engine.hint();
-    Ok(Some(Replayed::New(saga_id)))
+    Ok(Some(Replayed::New(saga_id, BEGINNING)))
 }

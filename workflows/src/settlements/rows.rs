@@ -17,7 +17,7 @@ const BUFFER_BYTES: usize = 8 * 1024;
 
 /// Why there is no row.
 #[derive(Debug)]
-pub(super) enum RowsError {
+pub(crate) enum RowsError {
     /// This one cannot be read. The next one may be.
     Row(Mistake),
     /// The file is longer than it may be.
@@ -27,7 +27,7 @@ pub(super) enum RowsError {
 }
 
 /// The rows below a heading.
-pub(super) struct Rows<Source> {
+pub(crate) struct Rows<Source> {
     reader: Reader<Bounded<Source>>,
     allowed: Rc<Cell<u64>>,
     record: ByteRecord,
@@ -36,14 +36,14 @@ pub(super) struct Rows<Source> {
 }
 
 /// One row.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     record: &'a ByteRecord,
     columns: &'a [String],
     number: u64,
 }
 
 impl<Source: Read> Rows<Source> {
-    pub(super) fn new(source: Source, bytes_max: u64) -> Self {
+    pub(crate) fn new(source: Source, bytes_max: u64) -> Self {
         let allowed = Rc::new(Cell::new(0));
         let source = Bounded { source, left: bytes_max, allowed: Rc::clone(&allowed) };
         let reader = ReaderBuilder::new()
@@ -57,7 +57,7 @@ impl<Source: Read> Rows<Source> {
     }
 
     /// Reads the heading, in which `columns` must be.
-    pub(super) fn read_heading(&mut self, columns: &[&str]) -> Result<(), RowsError> {
+    pub(crate) fn read_heading(&mut self, columns: &[&str]) -> Result<(), RowsError> {
         if !self.advance()? {
             return Err(mistake(1, "the file is empty"));
         }
@@ -76,8 +76,13 @@ impl<Source: Read> Rows<Source> {
         Ok(())
     }
 
+    /// The heading's cells, once it was read.
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
     /// The next row; none at the end.
-    pub(super) fn read_row(&mut self) -> Result<Option<Row<'_>>, RowsError> {
+    pub(crate) fn read_row(&mut self) -> Result<Option<Row<'_>>, RowsError> {
         if !self.advance()? {
             return Ok(None);
         }
@@ -113,18 +118,18 @@ fn mistake(line: u64, message: &str) -> RowsError {
 
 impl<'a> Row<'a> {
     /// Which line of the file it is.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// A cell that has something in it.
-    pub(super) fn text(&self, column: &str) -> Result<&'a str, String> {
+    pub(crate) fn text(&self, column: &str) -> Result<&'a str, String> {
         let text = self.optional(column)?;
         text.ok_or_else(|| format!("`{column}` is empty"))
     }
 
     /// A cell, where there is something in it.
-    pub(super) fn optional(&self, column: &str) -> Result<Option<&'a str>, String> {
+    pub(crate) fn optional(&self, column: &str) -> Result<Option<&'a str>, String> {
         let place = self.columns.iter().position(|cell| cell == column);
         let cell = without_return(place.and_then(|place| self.record.get(place)).unwrap_or_default());
         if cell.len() > CELL_BYTES_MAX {

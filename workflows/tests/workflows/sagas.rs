@@ -47,6 +47,8 @@ mod refund_news;
 mod refund_tries;
 #[path = "sagas/refunds.rs"]
 mod refunds;
+#[path = "sagas/replays.rs"]
+mod replays;
 #[path = "sagas/settlements.rs"]
 mod settlements;
 #[path = "sagas/shop.rs"]

@@ -179,6 +179,10 @@ impl Shop {
         }
     }
 
+    pub(super) fn gateways(&self) -> &Gateways {
+        &self.needs.gateways
+    }
+
     /// That of a worker that dies at a step: it does one at a time, so that it comes to each.
     fn mortal_engine(&self) -> Engine {
         engine(&self.pool, &self.needs, &self.knobs, 1)
