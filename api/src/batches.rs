@@ -1,10 +1,14 @@
-//! One act on many sagas: planned, begun, watched, held up and ended.
+//! One act on many sagas: planned, begun, watched, held up and ended. Replays of refunds are batches too; they are planned
+//! elsewhere (`finance/replays.rs`).
+
+mod show;
+
+pub(crate) use show::{__path_list, __path_show, list, show};
 
 use crate::{
     auth::{Address, Caller},
-    page::{self, Page},
     problem::{Problem, kinds},
-    query::{StrictPath, StrictQuery},
+    query::StrictPath,
     replay,
     sagas::{
         acts::{self, ActAsked},
@@ -13,7 +17,6 @@ use crate::{
     state::ApiState,
     strict_json::StrictJson,
     text,
-    wire::Time,
 };
 use axum::{
     Json,
@@ -24,20 +27,17 @@ use axum::{
 use orchestrator::{catalog::Author, ids::SagaId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use workflows::{
     approvals::Begun,
     batches::{
-        self, Batch, BatchAct, BatchEvent, BatchItem, CONCURRENCY_MAX, ChangeError, Changed, Counts, ItemFilter,
-        Limits, PlanBatch, PlanError, Planned, RATE_PER_SECOND_MAX, SAGAS_MAX, Selection,
+        self, BatchAct, BatchEvent, CONCURRENCY_MAX, ChangeError, Changed, Limits, PlanBatch, PlanError, Planned,
+        RATE_PER_SECOND_MAX, SAGAS_MAX, Selection,
     },
     ids::BatchId,
     search::{self, Scope},
 };
 
-/// The names of these lists in cursors.
-const LIST: &str = "batches";
-const ITEMS: &str = "batch-items";
 /// How many ids of a group of a plan are told.
 const GROUP_IDS_MAX: usize = 500;
 
@@ -110,119 +110,12 @@ pub(crate) enum BatchAnswer {
     Asked(ActAsked),
 }
 
-/// A batch.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct BatchShown {
-    #[schema(value_type = String)]
-    batch_id: BatchId,
-    act: String,
-    #[schema(value_type = Object)]
-    filter: Value,
-    /// `planned`, `running`, `paused`, `completed`, `aborted`.
-    state: &'static str,
-    /// Why, in the person's words; null where it is kept from the caller.
-    reason: Option<String>,
-    by: Option<String>,
-    planned_at: Time,
-    started_at: Option<Time>,
-    finished_at: Option<Time>,
-    /// Why it came to its end before it was through.
-    end_reason: Option<String>,
-    rate_per_second: i32,
-    concurrency: i32,
-    /// How many sagas stand where.
-    counts: CountsShown,
-    /// The reason and the person are left out.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    redacted: bool,
-}
-
-/// How many sagas of a batch stand where.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CountsShown {
-    waiting: i64,
-    still_running: i64,
-    fixed: i64,
-    failed_again: i64,
-    not_attempted: i64,
-}
-
-/// A batch with what has become of its sagas.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct BatchDetails {
-    #[serde(flatten)]
-    batch: BatchShown,
-    items: Vec<ItemShown>,
-    next: Option<String>,
-}
-
-/// What has become of one saga.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ItemShown {
-    #[schema(value_type = String)]
-    saga_id: SagaId,
-    /// What the plan has said.
-    verdict: String,
-    /// `waiting`, `stillRunning`, `fixed`, `failedAgain`, `notAttempted`.
-    result: &'static str,
-    /// Why it failed, or was not attempted.
-    detail: Option<String>,
-}
-
-/// Which page of batches.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct BatchesQuery {
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
-/// Which of a batch's sagas.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ItemsQuery {
-    /// With this result.
-    result: Option<String>,
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 /// Why a batch is held up, goes on, or ends.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reason": "the gateway is down again"}))]
 pub(crate) struct ReasonBody {
     reason: String,
-}
-
-impl BatchShown {
-    fn of(batch: Batch, redacted: bool) -> Self {
-        let Counts { waiting, still_running, fixed, failed_again, not_attempted } = batch.counts;
-        Self {
-            batch_id: batch.batch_id,
-            act: batch.act,
-            filter: batch.filter,
-            state: batch.state.as_str(),
-            reason: (!redacted).then_some(batch.reason),
-            by: (!redacted).then_some(batch.by),
-            planned_at: batch.planned_at.into(),
-            started_at: batch.started_at.map(Time),
-            finished_at: batch.finished_at.map(Time),
-            end_reason: batch.end_reason.filter(|_| !redacted),
-            rate_per_second: batch.rate_per_second,
-            concurrency: batch.concurrency,
-            counts: CountsShown { waiting, still_running, fixed, failed_again, not_attempted },
-            redacted,
-        }
-    }
 }
 
 /// Plans an act on many sagas, or begins what was planned: exactly that, once. Above the installation's limit the beginning
@@ -241,11 +134,7 @@ pub(crate) async fn create(
             return Err(Problem::invalid_value("/planId", "is given alone: the plan has everything else"));
         }
         let by = Author { name: &caller.0.name, address: Some(address) };
-        return match state.asks.start(plan, by).await? {
-            Begun::Now(Changed::Now(now)) => Ok(started(plan, now.as_str())),
-            Begun::Now(Changed::Already(now)) => Ok(replay::marked(started(plan, now.as_str()))),
-            Begun::Asked(asked) => Ok(acts::asked_for(asked, BatchAnswer::Asked)),
-        };
+        return Ok(begun(plan, state.asks.start(plan, by).await?));
     }
     if !body.dry_run {
         let detail = "Plan first with `dryRun: true`, then send the plan's `planId` alone.";
@@ -253,6 +142,15 @@ pub(crate) async fn create(
     }
     let planned = batches::plan(&state.engine, &wanted(&state, &caller, body).await?).await?;
     Ok(Json(plan_shown(planned)).into_response())
+}
+
+/// What has become of the beginning of a plan.
+pub(crate) fn begun(plan: BatchId, begun: Begun) -> Response {
+    match begun {
+        Begun::Now(Changed::Now(now)) => started(plan, now.as_str()),
+        Begun::Now(Changed::Already(now)) => replay::marked(started(plan, now.as_str())),
+        Begun::Asked(asked) => acts::asked_for(asked, BatchAnswer::Asked),
+    }
 }
 
 fn started(batch_id: BatchId, state: &'static str) -> Response {
@@ -278,32 +176,31 @@ async fn wanted(state: &ApiState, caller: &Caller, body: BatchBody) -> Result<Pl
         .parse()
         .map_err(|error: batches::NotABatchAct| Problem::invalid_value("/act", error.to_string()))?;
     let reason = text::reason(body.reason.as_deref().ok_or_else(|| missing("/reason"))?)?.to_owned();
-    let limits = limits(&body)?;
+    let limits = limits(body.rate_per_second, body.concurrency, body.abort_at_failure_rate)?;
     let filter = body.filter.ok_or_else(|| missing("/filter"))?;
     let selection = selection(state, &filter).await?;
     Ok(PlanBatch { act, selection, filter: Value::Object(filter), limits, reason, by: caller.0.name.clone() })
 }
 
 #[expect(clippy::float_arithmetic, reason = "a share between 0 and 1 becomes a whole number here, and is none again")]
-fn limits(body: &BatchBody) -> Result<Limits, Problem> {
+pub(crate) fn limits(
+    rate_per_second: Option<u32>,
+    concurrency: Option<u32>,
+    abort_at_failure_rate: Option<f64>,
+) -> Result<Limits, Problem> {
     let defaults = Limits::default();
     let bounded = |pointer, asked: Option<u32>, default, most| match asked.unwrap_or(default) {
         number if (1..=most).contains(&number) => Ok(number),
         _ => Err(Problem::invalid_value(pointer, format!("must be 1 to {most}"))),
     };
-    let permille = match body.abort_at_failure_rate {
+    let permille = match abort_at_failure_rate {
         None => None,
         Some(rate) if rate > 0.0 && rate <= 1.0 => Some((rate * 1_000.0).ceil() as u32),
         Some(_) => return Err(Problem::invalid_value("/abortAtFailureRate", "must be above 0 and at most 1")),
     };
     Ok(Limits {
-        rate_per_second: bounded(
-            "/ratePerSecond",
-            body.rate_per_second,
-            defaults.rate_per_second,
-            RATE_PER_SECOND_MAX,
-        )?,
-        concurrency: bounded("/concurrency", body.concurrency, defaults.concurrency, CONCURRENCY_MAX)?,
+        rate_per_second: bounded("/ratePerSecond", rate_per_second, defaults.rate_per_second, RATE_PER_SECOND_MAX)?,
+        concurrency: bounded("/concurrency", concurrency, defaults.concurrency, CONCURRENCY_MAX)?,
         abort_at_failure_permille: permille,
     })
 }
@@ -351,44 +248,6 @@ fn failed_again(value: &Value) -> Result<Selection, Problem> {
     Ok(Selection::FailedAgainIn(batch))
 }
 
-/// Batches that were begun, the newest first.
-#[utoipa::path(get, path = "/batches", tag = "batches", operation_id = "listBatches", params(BatchesQuery),
-    responses((status = 200, body = Page<BatchShown>)))]
-pub(crate) async fn list(
-    State(state): State<ApiState>,
-    caller: Caller,
-    StrictQuery(query): StrictQuery<BatchesQuery>,
-) -> Result<Json<Page<BatchShown>>, Problem> {
-    let limit = page::limit(query.limit)?;
-    let before = page::decode(LIST, query.cursor.as_deref())?;
-    let rows = batches::list(state.engine.pool(), before, limit + 1).await?;
-    let redacted = caller.sees_redacted();
-    Ok(Json(Page::from_rows(LIST, rows, limit, |last| last.batch_id, |batch| BatchShown::of(batch, redacted))))
-}
-
-/// A batch or a plan: how far it has come, and what has become of each saga.
-#[utoipa::path(get, path = "/batches/{id}", tag = "batches", operation_id = "showBatch",
-    params(("id" = String, Path), ItemsQuery), responses((status = 200, body = BatchDetails)))]
-pub(crate) async fn show(
-    State(state): State<ApiState>,
-    caller: Caller,
-    StrictPath(batch): StrictPath<BatchId>,
-    StrictQuery(query): StrictQuery<ItemsQuery>,
-) -> Result<Json<BatchDetails>, Problem> {
-    let limit = page::limit(query.limit)?;
-    let after = page::decode(ITEMS, query.cursor.as_deref())?;
-    let pool = state.engine.pool();
-    let found = batches::find(pool, batch).await?.ok_or_else(|| Problem::not_found("batch"))?;
-    let filter = ItemFilter { result: query.result.as_deref(), after };
-    let rows = batches::items(pool, batch, filter, limit + 1).await?;
-    let Page { items, next } = Page::from_rows(ITEMS, rows, limit, |last| last.position, item_shown);
-    Ok(Json(BatchDetails { batch: BatchShown::of(found, caller.sees_redacted()), items, next }))
-}
-
-fn item_shown(item: BatchItem) -> ItemShown {
-    ItemShown { saga_id: item.saga_id, verdict: item.verdict, result: item.result, detail: item.detail }
-}
-
 /// Who asks, from where, of which batch, and why.
 type AskedOf = (State<ApiState>, Caller, Address, StrictPath<BatchId>, StrictJson<ReasonBody>);
 
@@ -418,6 +277,11 @@ async fn change(
     event: BatchEvent,
 ) -> Result<Response, Problem> {
     let reason = text::reason(&body.reason)?;
+    let found = batches::find(state.engine.pool(), batch).await?.ok_or_else(|| Problem::not_found("batch"))?;
+    if !caller.role.includes(found.work.role()) {
+        let detail = format!("A batch that does `{}` is for another role.", found.work.as_str());
+        return Err(Problem::wrong_role(detail, |may| may.includes(found.work.role())));
+    }
     let by = Author { name: &caller.name, address: Some(address) };
     match batches::change(state.engine.pool(), batch, event, reason, by).await? {
         Changed::Now(now) => Ok(started(batch, now.as_str())),

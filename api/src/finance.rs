@@ -5,3 +5,4 @@ pub(crate) mod ask;
 pub(crate) mod ledger;
 pub(crate) mod refunds;
 pub(crate) mod replay;
+pub(crate) mod replays;

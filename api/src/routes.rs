@@ -7,7 +7,7 @@ use crate::{
     batches,
     booking::{cancel, capture, events, orders, place, reservations, reserve, seats, ticket_keys, tickets, webhooks},
     cases, definitions,
-    finance::{approvals, ask, ledger, refunds, replay},
+    finance::{approvals, ask, ledger, refunds, replay, replays},
     gateways, machines, outbox,
     problem::kinds::{self, Kind},
     sagas::{acts, follow, follow_all, list, show, start},
@@ -25,7 +25,8 @@ const CLIENT: Access = Access::Roles(&[Role::Client]);
 const VIEWER: Access = Access::Roles(&[Role::Viewer]);
 const OPERATOR: Access = Access::Roles(&[Role::Operator]);
 const FINANCE: Access = Access::Roles(&[Role::Finance]);
-/// Who may consent to what others ask for (which of them, the act says), and looks after what could not be delivered.
+/// Who may consent to what others ask for and hold batches up (which of them, the act says), and looks after what could not
+/// be delivered.
 const OPERATOR_OR_FINANCE: Access = Access::Roles(&[Role::Operator, Role::Finance]);
 /// Who may start sagas, and check tickets.
 pub(crate) const CLIENT_OR_OPERATOR: Access = Access::Roles(&[Role::Client, Role::Operator]);
@@ -126,9 +127,9 @@ fn batches() -> Vec<Route> {
         route(OPERATOR, routes!(batches::create), CHANGE),
         route(VIEWER, routes!(batches::list), &[&kinds::INVALID_CURSOR]),
         route(VIEWER, routes!(batches::show), &[&kinds::NOT_FOUND, &kinds::INVALID_CURSOR]),
-        route(OPERATOR, routes!(batches::pause), CHANGE),
-        route(OPERATOR, routes!(batches::resume), CHANGE),
-        route(OPERATOR, routes!(batches::abort), CHANGE),
+        route(OPERATOR_OR_FINANCE, routes!(batches::pause), CHANGE),
+        route(OPERATOR_OR_FINANCE, routes!(batches::resume), CHANGE),
+        route(OPERATOR_OR_FINANCE, routes!(batches::abort), CHANGE),
     ]
 }
 
@@ -167,6 +168,7 @@ fn finance() -> Vec<Route> {
             routes!(replay::replay),
             &[&kinds::NOT_FOUND, &kinds::ALREADY_REFUNDED, &kinds::REFUND_UNDER_WAY, &kinds::NOT_REFUNDABLE],
         ),
+        route(FINANCE, routes!(replays::create), &[&kinds::NOT_FOUND, &kinds::NOT_ALLOWED, &kinds::INVALID_REPLAYS]),
         route(VIEWER, routes!(approvals::list), &[&kinds::INVALID_CURSOR]),
         route(OPERATOR_OR_FINANCE, routes!(approvals::approve), DECISION),
         route(OPERATOR_OR_FINANCE, routes!(approvals::reject), DECISION),

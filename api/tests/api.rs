@@ -17,6 +17,8 @@ mod ledger;
 mod machines;
 #[path = "api/refunds.rs"]
 mod refunds;
+#[path = "api/replays.rs"]
+mod replays;
 #[path = "api/sagas.rs"]
 mod sagas;
 #[path = "api/settlements.rs"]

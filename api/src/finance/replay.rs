@@ -47,10 +47,10 @@ pub(crate) async fn replay(
     let reason = text::reason(&body.reason)?.to_owned();
     let wanted = ReplayRefund { refund_id, reason, by: caller.name, address: Some(address) };
     let replayed = refunds::replay(&state.engine, wanted).await.map_err(problem)?;
-    let (Replayed::New(saga_id) | Replayed::Before(saga_id)) = replayed;
+    let (Replayed::New(saga_id, _) | Replayed::Before(saga_id, _)) = replayed;
     tracing::Span::current().record("saga.id", tracing::field::display(saga_id));
     let answer = (StatusCode::ACCEPTED, Json(Refund::from(find(&state, refund_id).await?))).into_response();
-    Ok(if matches!(replayed, Replayed::Before(_)) { replay::marked(answer) } else { answer })
+    Ok(if matches!(replayed, Replayed::Before(..)) { replay::marked(answer) } else { answer })
 }
 
 fn problem(error: ReplayError) -> Problem {

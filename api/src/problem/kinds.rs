@@ -98,6 +98,8 @@ kinds! {
         "`mistakes` lists all of them, each with its line.";
     INVALID_SETTLEMENT = UNPROCESSABLE_ENTITY "invalid-settlement", "The settlement file cannot be read",
         "`mistakes` lists its lines with what is wrong with them, at most a hundred. Nothing of the file was taken.";
+    INVALID_REPLAYS = UNPROCESSABLE_ENTITY "invalid-replays", "The file of refunds cannot be read",
+        "It is CSV with a heading that has `refundId` or `orderId`. Nothing was planned.";
     RATE_LIMITED = TOO_MANY_REQUESTS "rate-limited", "Too many requests",
         "Wait for as many seconds as `Retry-After` says.";
     INTERNAL = INTERNAL_SERVER_ERROR "internal", "Something went wrong on our side",

@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use workflows::access::{Role, create_token};
 
 /// An order of so many seats at 45.00 EUR that was paid long ago: no worker runs here.
-async fn paid(app: &App, seats: u32) -> (String, Vec<String>) {
+pub(crate) async fn paid(app: &App, seats: u32) -> (String, Vec<String>) {
     let event = app.event(seats).await;
     let wish = json!({"userId": "anna", "bestAvailable": {"count": seats}});
     let hold = app.post("client", &format!("/events/{event}/reserve"), &wish).await.expect(201).text("/reserveId");
@@ -32,7 +32,7 @@ async fn paid(app: &App, seats: u32) -> (String, Vec<String>) {
     (order.text("/orderId"), app.seats(&event).await)
 }
 
-async fn person(app: &App, role: Role, name: &str) -> String {
+pub(crate) async fn person(app: &App, role: Role, name: &str) -> String {
     create_token(app.engine.pool(), role, name, None).await.unwrap().expose_secret().to_owned()
 }
 
