@@ -1,5 +1,7 @@
 //! `showrunner refund`: money that goes back to buyers, over the HTTP API.
 
+mod replays;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -29,6 +31,9 @@ pub(crate) enum RefundCommand {
     Reject(Decision),
     /// Try again what is outstanding of a refund that has failed, needs a person, or has come back
     Replay(Decision),
+    /// Try many again: a plan first, then a batch
+    #[command(subcommand)]
+    Replays(replays::ReplaysCommand),
 }
 
 /// Which refunds.
@@ -100,6 +105,7 @@ pub(crate) async fn run(command: RefundCommand) -> anyhow::Result<()> {
         RefundCommand::Request(asked) => request(&asked).await,
         RefundCommand::Approve(decision) => approval::decide("refunds", &decision, "approve").await,
         RefundCommand::Reject(decision) => approval::decide("refunds", &decision, "reject").await,
+        RefundCommand::Replays(command) => replays::run(command).await,
         RefundCommand::Replay(decision) => {
             let answer = approval::post("refunds", &decision, "replay").await?;
             show_one(&decision.remote, &answer);
