@@ -2,7 +2,7 @@
 //! that is what keeps it down.
 //!
 //! Every first call earns a fifth of a repeated one. Somebody who is alone must be able to try again as well, so a few
-//! are there from the beginning, and of those one more comes with every second.
+//! are there from the beginning, and of those one more comes with every second in which first calls do not earn as much.
 
 use super::{calls::Repeatable, state::Millis};
 use std::collections::HashMap;
@@ -16,6 +16,8 @@ const RESERVE: i64 = 10 * COST;
 const SAVED_MAX: i64 = 100 * COST;
 /// In how many milliseconds one hundredth of a call comes by itself: one call in a second.
 const TRICKLE_MS: i64 = 10;
+/// For how long at most nothing comes by itself because first calls have earned it.
+const EARNED_AHEAD_MS: i64 = 1_000;
 /// How long a call is remembered whose answer did not come.
 const REMEMBERED_MS: i64 = 600_000;
 /// How many are remembered; beyond that, a repeated call counts as a first one.
@@ -46,6 +48,8 @@ impl Budget {
             return true;
         }
         self.saved = (self.saved + EARNED).min(SAVED_MAX);
+        // what is earned comes in the place of what would have come by itself
+        self.at = self.at.saturating_add(EARNED * TRICKLE_MS).min(now.saturating_add(EARNED_AHEAD_MS));
         if self.unanswered.len() >= CALLS_MAX {
             self.unanswered.retain(|_, until| now < *until);
         }
@@ -97,10 +101,22 @@ mod tests {
         let mut budget = Budget::new(0);
         assert!(budget.take(&call("charge:a"), 0));
         assert_eq!((0..50).filter(|_| budget.take(&call("charge:a"), 0)).count(), 10);
-        assert!(!budget.take(&call("charge:a"), 790));
-        assert!(budget.take(&call("charge:a"), 800), "what the first call earned, and the rest came by itself");
-        assert!(!budget.take(&call("charge:a"), 1_799));
-        assert!(budget.take(&call("charge:a"), 1_800));
+        assert!(!budget.take(&call("charge:a"), 990));
+        assert!(budget.take(&call("charge:a"), 1_000), "what the first call earned, and the rest came by itself");
+        assert!(!budget.take(&call("charge:a"), 1_999));
+        assert!(budget.take(&call("charge:a"), 2_000));
+    }
+
+    #[test]
+    fn where_many_come_a_fifth_is_all() {
+        let mut budget = Budget::new(0);
+        let (mut first, mut repeated) = (0, 0);
+        for now in (0..600_000).step_by(100) {
+            first += i32::from(budget.take(&call(format!("charge:{now}")), now));
+            let again = Repeatable { is_repeated: true, ..call("charge:again") };
+            repeated += (0..5).filter(|_| budget.take(&again, now)).count();
+        }
+        assert_eq!((first, repeated), (6_000, 1_200 + 10), "of ten a second for ten minutes, and the reserve");
     }
 
     #[test]
