@@ -337,6 +337,7 @@ impl<S: Store> Engine<S> {
         self.check(request, &run, known)?;
         let into = match &request.act {
             Act::Fork { step, input } => {
+                self.projection().may_fork(tx, &run).await?.map_err(ActError::NotAllowed)?;
                 let from = (step.as_str(), input.clone().map(storable));
                 Some(self.begin_fork(tx, &known.definition, &run, from, &request.by).await?)
             }

@@ -58,6 +58,9 @@ pub struct TakenOver {
     pub notes: Vec<Value>,
     /// What it gave.
     pub output: Value,
+    /// What its action took, where a person had given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
 }
 
 /// Why a saga needs a person.

@@ -60,6 +60,15 @@ pub trait Projection<S: Store = Postgres>: Send + Sync + 'static {
     /// # Errors
     /// The database's; the whole transaction is then rolled back.
     async fn apply(&self, tx: &mut S::Tx, moves: &[Moved]) -> Result<(), sqlx::Error>;
+
+    /// Whether what a finished saga has done still holds, so that another may go on from there; why not, for people. What
+    /// it looks at stays as it is for the rest of the transaction.
+    ///
+    /// # Errors
+    /// The database's.
+    async fn may_fork(&self, _tx: &mut S::Tx, _run: &Run) -> Result<Result<(), String>, sqlx::Error> {
+        Ok(Ok(()))
+    }
 }
 
 /// Keeps nothing.

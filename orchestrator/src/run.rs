@@ -138,10 +138,10 @@ pub struct StepRun {
 impl StepRun {
     /// Done by a saga before.
     fn taken_over(taken: &TakenOver) -> Self {
-        let TakenOver { attempt, notes, output } = taken.clone();
+        let TakenOver { attempt, notes, output, input } = taken.clone();
         let output = Some(output);
         let forward = LaneRun { phase: Phase::Done, attempt, notes, output, may_be_done: true, ..LaneRun::default() };
-        Self { forward, ..Self::default() }
+        Self { forward, input, ..Self::default() }
     }
 
     /// One half.

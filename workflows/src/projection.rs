@@ -6,7 +6,7 @@ mod orders;
 
 use crate::refunds;
 use async_trait::async_trait;
-use orchestrator::{Moved, Projection, journal::Entry};
+use orchestrator::{Moved, Projection, journal::Entry, run::Run};
 use sqlx::PgConnection;
 
 /// Keeps orders, payments and refunds in step with their sagas.
@@ -24,5 +24,9 @@ impl Projection for BookingProjection {
             }
         }
         orders::apply(tx, moves).await
+    }
+
+    async fn may_fork(&self, tx: &mut PgConnection, run: &Run) -> Result<Result<(), String>, sqlx::Error> {
+        orders::may_fork(tx, run).await
     }
 }

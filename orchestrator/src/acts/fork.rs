@@ -8,7 +8,7 @@ use crate::{
     ids::SagaId,
     journal::{Entry, Moment, TakenOver},
     plan,
-    run::{Phase, Run},
+    run::{Phase, Run, StepRun},
     saga::State,
     store::{Append, ReadError, Row, Schedule, Store, Tx},
 };
@@ -75,9 +75,9 @@ fn taken_over(definition: &Definition, run: &Run, step: &str) -> BTreeMap<String
     let before = definition.steps.iter().take_while(|candidate| candidate.step != step);
     before
         .map(|candidate| {
-            let done = run.step(&candidate.step).forward.clone();
-            let output = done.output.unwrap_or(Value::Null);
-            (candidate.step.clone(), TakenOver { attempt: done.attempt, notes: done.notes, output })
+            let StepRun { forward, input, .. } = run.step(&candidate.step).into_owned();
+            let output = forward.output.unwrap_or(Value::Null);
+            (candidate.step.clone(), TakenOver { attempt: forward.attempt, notes: forward.notes, output, input })
         })
         .collect()
 }

@@ -13,7 +13,7 @@ use orchestrator::{
     action::{ExternalAction, Lane},
     ids::{SagaId, Uuid},
     journal::{ActKind, Entry},
-    run::Phase,
+    run::{Phase, Run},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -75,6 +75,22 @@ pub(super) async fn apply(tx: &mut PgConnection, moves: &[Moved]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// An order whose payment was given back, or is asked back, has nothing that its tickets could be issued for.
+pub(super) async fn may_fork(tx: &mut PgConnection, run: &Run) -> Result<Result<(), String>, sqlx::Error> {
+    let is_asked_back = sqlx::query_scalar!(
+        r#"select exists (
+               select from booking.refunds r join booking.payments p on p.payment_id = r.payment_id
+               where r.order_id = o.order_id and r.state <> 'rejected' and p.left_behind_at is null
+           ) as "some!"
+           from booking.orders o where o.saga_id = $1 for update of o"#,
+        run.saga_id.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    let refused = || Err("money of its order has gone back, or is asked back".to_owned());
+    Ok(if is_asked_back == Some(true) { refused() } else { Ok(()) })
 }
 
 /// The saga that goes on in another's place is the order's from here on.

@@ -55,7 +55,7 @@ fn entries(at: Moment) -> Vec<Entry> {
     let later = at + TimeDelta::microseconds(1_234_567);
     let child = Child { definition: "d".to_owned(), key: "k".to_owned(), input: odd(), tags: BTreeMap::new() };
     let wait = Wait { signal: Some("go".to_owned()), until: Some(later), child: Some(child), reason: "r".to_owned() };
-    let taken = TakenOver { attempt, notes: vec![odd()], output: odd() };
+    let taken = TakenOver { attempt, notes: vec![odd()], output: odd(), input: Some(odd()) };
     let acted = |act, evidence: Option<&str>| Entry::Acted {
         act,
         reason: "because".to_owned(),

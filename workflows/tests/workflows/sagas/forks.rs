@@ -2,6 +2,7 @@
 
 use super::{
     faults::Place,
+    refunds::{ask, wish},
     shop::{Death, PRICE, Shop, VISA},
 };
 use orchestrator::{
@@ -77,4 +78,22 @@ async fn a_fork_behind_the_pivot_issues_the_same_tickets() {
     let after = shop.assert_ended(placed.order_id, OrderStatus::Confirmed).await;
     assert_eq!(after.tickets, before.tickets);
     shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_money_is_asked_back_does_not_go_on() {
+    let shop = Shop::open().await;
+    let placed = shop.order(VISA).await;
+    let pay = Place { definition: "book-tickets".to_owned(), step: "pay".to_owned(), lane: Lane::Forward };
+    let zombie = shop.run_and_die(placed.saga_id, &pay, Death::AfterRecord).await;
+    act(&shop, placed.saga_id, Act::Kill).await.unwrap();
+    shop.wake(zombie).await;
+    let asked = ask(&shop, placed.order_id, wish(None, &[]), "k").await.unwrap();
+    for _ in 0..2 {
+        let refused = act(&shop, placed.saga_id, fork("commit")).await;
+        assert!(matches!(&refused, Err(ActError::NotAllowed(why)) if why.contains("asked back")), "{refused:?}");
+        shop.run_until(asked.saga_id, "completed").await;
+    }
+    assert!(shop.see(placed.order_id).await.tickets.is_empty());
+    assert_eq!(shop.kept(placed.order_id).await, 0);
 }
