@@ -1,4 +1,8 @@
-//! The record of what people did, and of what they were refused.
+//! The record of what people did, and of what they were refused, and whether it is still what it was.
+
+mod chain;
+
+pub(crate) use chain::{AuditChain, ChainStatus};
 
 use crate::{
     auth::Caller,
@@ -66,18 +70,27 @@ impl AuditEntry {
     }
 }
 
-/// What people did and were refused, the newest first.
+/// A page of the record.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AuditPage {
+    #[serde(flatten)]
+    page: Page<AuditEntry>,
+    chain: ChainStatus,
+}
+
+/// What people did and were refused, the newest first; and whether the whole record is what was sealed.
 #[utoipa::path(get, path = "/audit", tag = "sagas", operation_id = "listAudit", params(AuditQuery),
-    responses((status = 200, body = Page<AuditEntry>)))]
+    responses((status = 200, body = AuditPage)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
     StrictQuery(query): StrictQuery<AuditQuery>,
-) -> Result<Json<Page<AuditEntry>>, Problem> {
+) -> Result<Json<AuditPage>, Problem> {
     let limit = page::limit(query.limit)?;
     let before: Option<Uuid> = page::decode(LIST, query.cursor.as_deref())?;
     let filter = RecordFilter { actor: query.actor, act: query.act, object: query.object };
     let rows = state.engine.recorded_acts(&filter, before, limit + 1).await?;
     let redacted = caller.sees_redacted();
-    Ok(Json(Page::from_rows(LIST, rows, limit, |last| last.act_id, |act| AuditEntry::of(act, redacted))))
+    let page = Page::from_rows(LIST, rows, limit, |last| last.act_id, |act| AuditEntry::of(act, redacted));
+    Ok(Json(AuditPage { page, chain: state.audit_chain.look(&state.engine).await? }))
 }

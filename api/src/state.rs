@@ -1,6 +1,7 @@
 //! What every handler may use.
 
 use crate::{
+    audit::AuditChain,
     limits::{LimitSettings, Limits},
     machines::Health,
 };
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use workflows::{
     access::AccessTokens,
     approvals::Asks,
+    audit_head::HeadFile,
     holds::Holds,
     orders::{OrderWaits, Places},
     payments::{Gateways, Webhooks},
@@ -79,6 +81,8 @@ pub struct ApiParts {
     pub gateways: Arc<Gateways>,
     /// What signs tickets.
     pub ticket_keys: TicketKeys,
+    /// Where the audit log's head is kept, where this process can read it.
+    pub audit_head: Option<HeadFile>,
     /// Who calls.
     pub tokens: AccessTokens,
     /// The migrations that this binary brings; without them, readiness does not ask whether the schema is current.
@@ -103,6 +107,7 @@ pub struct ApiState {
     pub(crate) asks: Asks,
     pub(crate) gateways: Arc<Gateways>,
     pub(crate) ticket_keys: TicketKeys,
+    pub(crate) audit_chain: Arc<AuditChain>,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) in_flight: Arc<Semaphore>,
@@ -130,6 +135,7 @@ impl ApiState {
             asks: parts.asks,
             gateways: parts.gateways,
             ticket_keys: parts.ticket_keys,
+            audit_chain: Arc::new(AuditChain::new(parts.audit_head)),
             tokens: Arc::new(parts.tokens),
             limits: Arc::new(Limits::new(&parts.settings.limits)),
             in_flight: Arc::new(Semaphore::new(parts.settings.in_flight_max)),

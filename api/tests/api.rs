@@ -1,6 +1,8 @@
 //! The API on a real PostgreSQL and Redis. No worker runs here: what a saga does is tested where it runs.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it stands")]
 
+#[path = "api/audit.rs"]
+mod audit;
 #[path = "api/batches.rs"]
 mod batches;
 #[path = "api/booking.rs"]

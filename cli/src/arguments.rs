@@ -9,9 +9,10 @@ use secrecy::SecretString;
 use crate::{
     client::Client,
     commands::{
-        approval::ApprovalCommand, batch::BatchCommand, case::CaseCommand, definition::DefinitionCommand,
-        demo::DemoArguments, dev::DevArguments, gateway::GatewayCommand, ledger::LedgerCommand, refund::RefundCommand,
-        saga::SagaCommand, sandbox::SandboxArguments, settlement::SettlementCommand, token::TokenCommand,
+        approval::ApprovalCommand, audit::AuditCommand, batch::BatchCommand, case::CaseCommand,
+        definition::DefinitionCommand, demo::DemoArguments, dev::DevArguments, gateway::GatewayCommand,
+        ledger::LedgerCommand, refund::RefundCommand, saga::SagaCommand, sandbox::SandboxArguments,
+        settlement::SettlementCommand, token::TokenCommand,
     },
     logging,
 };
@@ -55,6 +56,9 @@ pub(crate) enum Command {
     Sandbox(SandboxArguments),
     /// Run every invariant on the database
     Check(JsonArguments),
+    /// Look whether the record of people's acts is what it was
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Make and end the tokens that programs and people are known by
     #[command(subcommand)]
     Token(TokenCommand),

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod approval;
+pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod case;
 pub(crate) mod check;
@@ -37,6 +38,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Migrate => migrate::run(&configured(file)?).await,
         Command::Sandbox(asked) => sandbox::run(asked).await,
         Command::Check(asked) => check::run(&configured(file)?, &asked).await,
+        Command::Audit(asked) => audit::run(&configured(file)?, asked).await,
         Command::Token(asked) => token::run(&configured(file)?, asked).await,
         Command::Config(asked) => config::run(file, &asked),
         Command::Saga(asked) => saga::run(asked).await,

@@ -182,7 +182,6 @@ pub(crate) struct Security {
     #[serde(deserialize_with = "none_if_empty")]
     pub(crate) ticket_key_file: Option<PathBuf>,
     /// Where the end of the audit log's chain is kept.
-    #[expect(dead_code, reason = "the chain is not sealed yet; a configuration that names it is good already")]
     #[serde(deserialize_with = "none_if_empty")]
     pub(crate) audit_head_file: Option<PathBuf>,
     /// The API's certificate.

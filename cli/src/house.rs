@@ -7,7 +7,7 @@ mod tokens;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context;
@@ -79,7 +79,7 @@ impl House {
         let url = format!("http://{}", listener.local_addr()?);
         let sandboxes = Sandboxes::start(dir, &url).await?;
         let config_file = dir.join("dev.toml");
-        tokio::fs::write(&config_file, configuration(&sandboxes, &url)).await.context("writing dev.toml")?;
+        tokio::fs::write(&config_file, configuration(dir, &sandboxes, &url)).await.context("writing dev.toml")?;
         let config = config::load(Some(&config_file), &servers.environment())?.config;
         // its own parts find each other by plain addresses
         anyhow::ensure!(
@@ -182,7 +182,8 @@ fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     listening::listen(usual).or_else(|_| listening::listen(free)).context("listening on a free port")
 }
 
-fn configuration(sandboxes: &Sandboxes, api_url: &str) -> String {
+fn configuration(dir: &Path, sandboxes: &Sandboxes, api_url: &str) -> String {
+    let audit_head = toml::Value::String(dir.join("audit-head").to_string_lossy().into_owned());
     let gateways = sandboxes.configuration(api_url);
     format!(
         "# Written by `showrunner dev` at every start.
@@ -192,6 +193,8 @@ drain_secs = 5
 demo_actions = true
 [limits]
 address_per_minute = 6000
+[security]
+audit_head_file = {audit_head}
 {gateways}"
     )
 }
@@ -214,6 +217,6 @@ async fn seed(stack: &Stack) -> anyhow::Result<()> {
         currency: "EUR".to_owned(),
         sections: vec![section("Stalls", 10, 20, 6_500), section("Balcony", 5, 16, 4_500)],
     };
-    events::create(stack.engine.pool(), &event).await?;
+    events::create(stack.engine.pool(), &event, "showrunner dev".into()).await?;
     Ok(())
 }

@@ -67,6 +67,8 @@ pub(crate) const METRICS: &[Metric] = &[
     gauge("showrunner_wake_ups_due", &[], "Sagas that a worker could claim now."),
     gauge("showrunner_wake_up_oldest_seconds", &[], "How long the first of them has been due."),
     gauge("showrunner_outbox_messages", &["state"], "Messages that wait to be delivered, or could not be."),
+    gauge("showrunner_act_unsealed_oldest_seconds", &[], "How long the oldest act has waited for its seal."),
+    gauge("showrunner_audit_chain_broken", &[], "1 where the audit log does not go on from the head that was kept."),
     gauge("showrunner_database_connections", &["state"], "Connections of this process to the database."),
     gauge("showrunner_history_days_missing", &[], "Days of the coming two weeks without a partition. Act when not 0."),
     counter("showrunner_history_weeks_kept_total", &[], "Weeks found older than the retention and still needed."),

@@ -1,5 +1,6 @@
 //! Puts the crates together as a configuration says.
 
+mod audit;
 mod cases;
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +15,9 @@ use sqlx::PgPool;
 use tokio_util::task::AbortOnDropHandle;
 use workers::{Chore, Chores, WorkerSettings};
 use workflows::{
-    approvals, batches,
+    approvals,
+    audit_head::HeadFile,
+    batches,
     breakers::BreakerSettings,
     delivery::Deliver,
     gateways::GatewaySettings,
@@ -47,6 +50,8 @@ const WEBHOOKS_KEPT: Duration = Duration::from_secs(90 * 86_400);
 const PLANS_KEPT: Duration = Duration::from_secs(86_400);
 /// How long messages that nobody could deliver are kept.
 const MESSAGES_KEPT: Duration = Duration::from_secs(400 * 86_400);
+/// How long an act waits for its seal: chores are looked for as often.
+const SEALED_EVERY: Duration = Duration::from_millis(500);
 /// How many rows one run of a chore takes.
 const ROWS_PER_RUN: i64 = 10_000;
 /// How many holds one run of the sweeper ends.
@@ -65,6 +70,8 @@ pub(crate) struct Stack {
     pub(crate) gateways: Arc<Gateways>,
     /// What signs tickets.
     pub(crate) ticket_keys: TicketKeys,
+    /// Where the audit log's head is kept, where it is.
+    pub(crate) audit_head: Option<HeadFile>,
     /// What sends mail; without it, mail waits.
     mailer: Option<Mailer>,
     /// When a person is asked, and who is told.
@@ -110,6 +117,7 @@ impl Stack {
             Some(file) => TicketKeys::load(file)?,
             None => TicketKeys::development(),
         };
+        let audit_head = config.security.audit_head_file.as_ref().map(|file| HeadFile::new(file, ticket_keys.clone()));
         let mailer = mailer(&config.mail)?;
         let asking = Asking::read(&config.cases)?;
         let registry = registry::registry(&Needs {
@@ -126,13 +134,19 @@ impl Stack {
         let holds = Holds::new(pool, SeatCache::on(redis), booking.hold_ttl());
         let retention_days =
             i32::try_from(config.worker.retention_days).context("worker.retention_days is too long")?;
-        Ok(Self { engine, holds, gateways, ticket_keys, mailer, asking, booking, retention_days })
+        Ok(Self { engine, holds, gateways, ticket_keys, audit_head, mailer, asking, booking, retention_days })
     }
 
     /// Keeps this process's breakers the same as everybody's, until it is dropped.
     pub(crate) fn keep_breakers(&self) -> AbortOnDropHandle<()> {
         let (gateways, pool) = (Arc::clone(&self.gateways), self.engine.pool().clone());
         AbortOnDropHandle::new(tokio::spawn(async move { gateways.keep_breakers(&pool).await }))
+    }
+
+    /// Keeps the audit log's head, where it is to be kept, until it is dropped.
+    pub(crate) fn keep_audit_head(&self) -> Option<AbortOnDropHandle<()>> {
+        let (file, engine) = (self.audit_head.clone()?, self.engine.clone());
+        Some(AbortOnDropHandle::new(tokio::spawn(async move { audit::keep_head(&file, &engine).await })))
     }
 
     /// What delivers the outbox's messages.
@@ -155,6 +169,7 @@ impl Stack {
         let pool = self.engine.pool().clone();
         let webhooks = Webhooks::new(self.engine.clone(), Arc::clone(&self.gateways));
         let (keeper, retention_days) = (self.engine.clone(), self.retention_days);
+        let sealer = self.engine.clone();
         let mut chores = vec![
             engine(5, "sweep-sagas", |engine| Box::pin(sweep(engine))),
             engine(1, "sweep-holds", |engine| {
@@ -182,6 +197,10 @@ impl Stack {
                 Box::pin(async move {
                     Ok(payments::expire_news(engine.pool(), WEBHOOKS_KEPT, ROWS_PER_RUN).await.map(drop)?)
                 })
+            }),
+            Chore::new("seal-acts", SEALED_EVERY, move || {
+                let engine = sealer.clone();
+                async move { Ok(engine.seal_acts().await.map(drop)?) }
             }),
             engine(1, "carry-out-batches", |engine| Box::pin(async move { Ok(batches::carry_out(&engine).await?) })),
             engine(60, "expire-approvals", |engine| {

@@ -2,6 +2,7 @@
 //! an append-only record; each names the `seq` that the person saw, and is refused when the saga has moved since.
 
 mod allowed;
+mod chain;
 mod entries;
 mod foreseen;
 mod fork;
@@ -9,6 +10,7 @@ mod given;
 mod record;
 
 pub use allowed::{ActOption, Effects, Undo, options};
+pub use chain::{ChainBreak, ChainError, ChainHead, ChainReport};
 pub use foreseen::Foreseen;
 pub use record::{DoneAct, RecordFilter, RecordedAct, record_in_tx, record_refused_in_tx};
 
@@ -302,7 +304,7 @@ impl<S: Store> Engine<S> {
             Err(refusal @ (ActError::MovedOn { .. } | ActError::NotAllowed(_) | ActError::Invalid(_))) => {
                 let digest = digest(request);
                 let detail = json!({ "why": refusal.to_string(), "seq": request.seq });
-                tx.record_act(&request.row(&digest), "refused", &detail).await?;
+                tx.record_acts(&[(request.row(&digest), detail)], "refused").await?;
                 self.store().commit(tx).await?;
                 Err(refusal)
             }
@@ -345,7 +347,7 @@ impl<S: Store> Engine<S> {
         };
         let entries = entries::of(request, &run, into);
         let seq = self.append_act(tx, known, run, entries).await?;
-        tx.record_act(&row, "done", &json!({ "seq": seq })).await?;
+        tx.record_acts(&[(row, json!({ "seq": seq }))], "done").await?;
         Ok(ActAnswer::Done { seq })
     }
 

@@ -25,6 +25,7 @@ use holds::{Hold, Holds};
 use serde_json::Value;
 use sqlx::PgPool;
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -303,6 +304,15 @@ impl<S: Store> Engine<S> {
     /// See [`StartError`].
     pub async fn start(&self, start: Start) -> Result<Started, StartError> {
         let prepared = self.prepare(SagaId(self.fresh_id()), start).await?;
+        Ok(self.0.starts.submit(prepared).await?)
+    }
+
+    /// As [`Engine::start`], of one that a person or a program asks for from there: it is in the record of acts.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_asked(&self, start: Start, address: Option<IpAddr>) -> Result<Started, StartError> {
+        let prepared = self.prepare(SagaId(self.fresh_id()), start).await?.asked_from(address);
         Ok(self.0.starts.submit(prepared).await?)
     }
 

@@ -36,7 +36,8 @@ impl Engine {
         let found = sqlx::query!(
             r#"select cases.open as "cases!", coalesce(extract(epoch from now() - cases.since), 0)::float8 as "case_secs!",
                    due.wake_ups as "due!", coalesce(extract(epoch from now() - due.since), 0)::float8 as "due_secs!",
-                   outbox.waiting as "waiting!", outbox.dead as "dead!", history.days_missing as "days_missing!"
+                   acts.unsealed_secs as "unsealed_secs!",
+                      outbox.waiting as "waiting!", outbox.dead as "dead!", history.days_missing as "days_missing!"
                from (select count(*)::float8 as open, min(opened_at) as since
                      from engine.cases where closed_at is null) as cases,
                    (select count(*)::float8 as wake_ups, min(wake_at) as since
@@ -44,6 +45,8 @@ impl Engine {
                    (select count(*) filter (where state = 'waiting')::float8 as waiting,
                         count(*) filter (where state = 'dead')::float8 as dead
                     from engine.outbox) as outbox,
+                   (select coalesce(extract(epoch from now() - min(at)), 0)::float8 as unsealed_secs
+                    from engine.unsealed_acts join engine.acts using (act_id)) as acts,
                    (select count(*)::float8 as days_missing from engine.missing_partitions) as history"#
         )
         .fetch_one(pool)
@@ -52,6 +55,7 @@ impl Engine {
         metrics::gauge!("showrunner_case_oldest_seconds").set(found.case_secs);
         metrics::gauge!("showrunner_wake_ups_due").set(found.due);
         metrics::gauge!("showrunner_wake_up_oldest_seconds").set(found.due_secs);
+        metrics::gauge!("showrunner_act_unsealed_oldest_seconds").set(found.unsealed_secs);
         metrics::gauge!("showrunner_outbox_messages", "state" => "waiting").set(found.waiting);
         metrics::gauge!("showrunner_outbox_messages", "state" => "dead").set(found.dead);
         metrics::gauge!("showrunner_history_days_missing").set(found.days_missing);

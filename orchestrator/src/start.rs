@@ -6,13 +6,13 @@ use crate::{
     group_commit::{CommitError, Work},
     ids::SagaId,
     journal::{Entry, Moment},
-    store::{Append, StartKey, Store, Tx},
+    store::{ActRow, Append, StartKey, Store, Tx},
 };
 use async_trait::async_trait;
 use chrono::Duration;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// A saga to be started.
 #[derive(Debug, Clone)]
@@ -93,6 +93,14 @@ pub struct Prepared {
     deadline: Option<std::time::Duration>,
     first_step: Option<String>,
     digest: String,
+    /// Whoever asks for it, for the record of acts; what starts by itself is in the journal alone.
+    asked: Option<Asked>,
+}
+
+/// From where a start was asked for.
+#[derive(Debug, Clone)]
+struct Asked {
+    address: Option<String>,
 }
 
 impl Prepared {
@@ -115,6 +123,7 @@ impl Prepared {
             deadline: known.definition.deadline,
             first_step: known.definition.steps.first().map(|step| step.step.clone()),
             digest: canonical::digest(&body),
+            asked: None,
             start,
         })
     }
@@ -179,10 +188,33 @@ async fn start_many<T: Tx + ?Sized>(tx: &mut T, prepared: &[&Prepared]) -> Resul
     let appends: Vec<_> = fresh.iter().map(|one| one.first_move(now)).collect();
     let priorities: Vec<_> = fresh.iter().map(|one| one.start.priority).collect();
     tx.create(&appends, &priorities).await?;
+    let acts: Vec<_> = fresh.iter().filter_map(|one| one.act()).collect();
+    tx.record_acts(&acts, "done").await?;
     Ok(answers)
 }
 
 impl Prepared {
+    /// It is asked for by a person or a program, and stands in the record of what they do.
+    #[must_use]
+    pub fn asked_from(self, address: Option<IpAddr>) -> Self {
+        Self { asked: Some(Asked { address: address.map(|address| address.to_string()) }), ..self }
+    }
+
+    /// Of one that is asked for, what the record says.
+    fn act(&self) -> Option<(ActRow<'_>, Value)> {
+        let asked = self.asked.as_ref()?;
+        let row = ActRow {
+            actor: &self.start.by,
+            act: "start",
+            saga_id: self.saga_id,
+            seq: 0,
+            digest: &self.digest,
+            reason: "",
+            address: asked.address.as_deref(),
+        };
+        Some((row, json!({ "seq": 1, "definition": self.start.definition, "version": self.version })))
+    }
+
     fn key(&self) -> StartKey {
         StartKey {
             owner: self.start.owner.clone(),

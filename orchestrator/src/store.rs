@@ -106,8 +106,8 @@ pub trait Tx: Send {
 
     /// The `seq` that the same act, by the same person on the same knowledge, has come to before.
     async fn act_done(&mut self, act: &ActRow<'_>) -> Stored<Option<i64>>;
-    /// Adds to the append-only record of what people did and were refused.
-    async fn record_act(&mut self, act: &ActRow<'_>, outcome: &str, detail: &Value) -> Stored<()>;
+    /// Adds to the append-only record of what people did and were refused, each with its detail.
+    async fn record_acts(&mut self, acts: &[(ActRow<'_>, Value)], outcome: &str) -> Stored<()>;
 
     /// Begins what can be undone by itself.
     async fn save(&mut self) -> Stored<()>;

@@ -7,6 +7,8 @@ mod acts;
 mod cases;
 #[path = "orchestrator/catalog.rs"]
 mod catalog;
+#[path = "orchestrator/chain.rs"]
+mod chain;
 #[path = "orchestrator/conformance.rs"]
 mod conformance;
 #[path = "orchestrator/database.rs"]

@@ -1,9 +1,13 @@
 //! Bearer tokens: who calls, and as what. Only a token's hash is stored; its secret is shown once.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use orchestrator::ids::{Uuid, fresh_uuid};
+use orchestrator::{
+    acts::{DoneAct, record_in_tx},
+    ids::{Uuid, fresh_uuid},
+};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use std::{
@@ -143,6 +147,7 @@ pub async fn create_token(
     role: Role,
     name: &str,
     user: Option<&str>,
+    by: &str,
 ) -> Result<SecretString, CreateTokenError> {
     if user.is_some() && role != Role::Client {
         return Err(CreateTokenError::UserWithoutClient(role));
@@ -152,17 +157,25 @@ pub async fn create_token(
     }
     let secret = format!("{SECRET_PREFIX}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
     let token_hash = hash(&secret);
+    let database = |source| CreateTokenError::Database { name: name.to_owned(), source };
+    let token_id = fresh_uuid();
+    let mut tx = pool.begin().await.map_err(database)?;
     sqlx::query!(
         "insert into booking.access_tokens (token_id, token_hash, role, name, user_id) values ($1, $2, $3, $4, $5)",
-        fresh_uuid(),
+        token_id,
         token_hash.as_slice(),
         role.as_str(),
         name,
         user,
     )
-    .execute(pool)
+    .execute(&mut *tx)
     .await
-    .map_err(|source| CreateTokenError::Database { name: name.to_owned(), source })?;
+    .map_err(database)?;
+    let detail = json!({ "tokenId": token_id, "role": role, "user": user });
+    record_in_tx(&mut tx, &DoneAct { by: by.into(), act: "token.create", object: name, reason: "", detail })
+        .await
+        .map_err(database)?;
+    tx.commit().await.map_err(database)?;
     Ok(SecretString::from(secret))
 }
 
@@ -170,14 +183,22 @@ pub async fn create_token(
 ///
 /// # Errors
 /// The database's.
-pub async fn revoke_tokens(pool: &PgPool, name: &str) -> Result<u64, sqlx::Error> {
+pub async fn revoke_tokens(pool: &PgPool, name: &str, by: &str) -> Result<u64, sqlx::Error> {
+    let mut tx = pool.begin().await?;
     let done = sqlx::query!(
         "update booking.access_tokens set revoked_at = now() where name = $1 and revoked_at is null",
         name
     )
-    .execute(pool)
+    .execute(&mut *tx)
     .await?;
-    Ok(done.rows_affected())
+    let ended = done.rows_affected();
+    if ended > 0 {
+        let detail = json!({ "ended": ended });
+        record_in_tx(&mut tx, &DoneAct { by: by.into(), act: "token.revoke", object: name, reason: "", detail })
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(ended)
 }
 
 /// Finds who a secret belongs to, and remembers it for a few seconds.

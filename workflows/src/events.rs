@@ -11,7 +11,12 @@ pub use new_event::{CheckedEvent, CheckedSection, Mistake, NewEvent, NewSection,
 
 use crate::ids::EventId;
 use chrono::{DateTime, Utc};
+use orchestrator::{
+    acts::{DoneAct, record_in_tx},
+    catalog::Author,
+};
 use serde::Serialize;
+use serde_json::json;
 use sqlx::PgPool;
 
 /// An event, as the catalogue shows it.
@@ -84,18 +89,18 @@ pub enum CreateEventError {
 ///
 /// # Errors
 /// [`CreateEventError`], with every mistake at once.
-pub async fn create(pool: &PgPool, event: &NewEvent) -> Result<Created, CreateEventError> {
+pub async fn create(pool: &PgPool, event: &NewEvent, by: Author<'_>) -> Result<Created, CreateEventError> {
     let checked = event.check().map_err(CreateEventError::Invalid)?;
     let event_id = EventId::fresh();
     let seat_count = checked.seat_count();
-    let pool = pool.clone();
+    let (pool, name, address) = (pool.clone(), by.name.to_owned(), by.address);
     // in a task of its own: a caller that hangs up must not drop a transaction while it begins
-    let stored = tokio::spawn(async move { store(&pool, event_id, &checked).await });
+    let stored = tokio::spawn(async move { store(&pool, event_id, &checked, Author { name: &name, address }).await });
     crate::spawned::finish(stored).await?;
     Ok(Created { event_id, seat_count })
 }
 
-async fn store(pool: &PgPool, event_id: EventId, event: &CheckedEvent) -> Result<(), sqlx::Error> {
+async fn store(pool: &PgPool, event_id: EventId, event: &CheckedEvent, by: Author<'_>) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     sqlx::query!(
         "insert into booking.events
@@ -142,6 +147,14 @@ async fn store(pool: &PgPool, event_id: EventId, event: &CheckedEvent) -> Result
         .execute(&mut *tx)
         .await?;
     }
+    let act = DoneAct {
+        by,
+        act: "event.create",
+        object: &event_id.to_string(),
+        reason: "",
+        detail: json!({ "name": event.name, "venue": event.venue, "seatCount": event.seat_count() }),
+    };
+    record_in_tx(&mut tx, &act).await?;
     tx.commit().await
 }
 

@@ -1,7 +1,7 @@
 //! What may never be, of ours: `booking.violations` says what is, and is empty when all is well.
 
 use crate::ids::{EventId, HoldId, OrderId, PaymentId, RefundId, TicketId};
-use orchestrator::ids::Uuid;
+use orchestrator::{Engine, acts::ChainBreak, ids::Uuid};
 use sqlx::PgPool;
 
 /// How many of each part are shown at most.
@@ -105,6 +105,20 @@ pub async fn violations(pool: &PgPool) -> Result<Vec<Violation>, sqlx::Error> {
         found.extend(part.violations(pool).await?);
     }
     Ok(found)
+}
+
+/// Where the record of people's acts is not what was sealed (`docs/audit.md`).
+///
+/// # Errors
+/// The database's.
+pub async fn of_acts(engine: &Engine) -> Result<Vec<Violation>, sqlx::Error> {
+    let broken = engine.verify_acts(None).await?.broken;
+    let violation = |broken: ChainBreak| Violation {
+        invariant: "audit-chain".to_owned(),
+        subject: "acts".to_owned(),
+        detail: broken.to_string(),
+    };
+    Ok(broken.map(violation).into_iter().collect())
 }
 
 /// What the view says of a row, by the id that people know: `order ord_…`.

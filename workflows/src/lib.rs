@@ -33,6 +33,7 @@ pub mod batches;
 
 pub mod access;
 pub mod approvals;
+pub mod audit_head;
 pub mod card_number;
 pub mod definitions;
 pub mod delivery;

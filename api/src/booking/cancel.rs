@@ -69,7 +69,7 @@ pub(crate) async fn cancel(
         reason,
         idempotency_key: key.map(str::to_owned),
         seat_ids: body.seat_ids,
-        address: Some(address.to_string()),
+        address: Some(address),
     };
     match orders::cancel(&state.engine, &caller, request).await.map_err(problem)? {
         Cancelled::New(cancellation) => Ok(accepted(order_id, cancellation)),

@@ -1,6 +1,7 @@
 //! The catalogue.
 
 use crate::{
+    auth::{Address, Caller},
     cached, page,
     problem::{Problem, kinds},
     query::{StrictPath, StrictQuery},
@@ -15,6 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, NaiveDate, Utc};
+use orchestrator::catalog::Author;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use workflows::{
@@ -94,9 +96,12 @@ pub(crate) struct EventCreated {
     responses((status = 201, body = EventCreated)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
+    Caller(caller): Caller,
+    Address(address): Address,
     StrictJson(body): StrictJson<CreateEvent>,
 ) -> Result<Response, Problem> {
-    let created = events::create(state.engine.pool(), &body.into()).await.map_err(|error| match error {
+    let by = Author { name: &caller.name, address: Some(address) };
+    let created = events::create(state.engine.pool(), &body.into(), by).await.map_err(|error| match error {
         CreateEventError::Invalid(mistakes) => {
             Problem::mistakes(&kinds::INVALID_EVENT, &mistakes, |one| (&one.pointer, &one.message))
         }

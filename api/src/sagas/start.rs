@@ -1,7 +1,7 @@
 //! Starting a saga on any definition.
 
 use crate::{
-    auth::Caller,
+    auth::{Address, Caller},
     problem::{Problem, kinds},
     replay, routes,
     state::ApiState,
@@ -67,6 +67,7 @@ pub(crate) struct SagaStarted {
 pub(crate) async fn start(
     State(state): State<ApiState>,
     Caller(caller): Caller,
+    Address(address): Address,
     StrictJson(body): StrictJson<StartSaga>,
 ) -> Result<Response, Problem> {
     if caller.user.is_some() {
@@ -99,7 +100,7 @@ pub(crate) async fn start(
         parent: None,
         by: caller.name,
     };
-    let started = state.engine.start(start).await.map_err(problem)?;
+    let started = state.engine.start_asked(start, Some(address)).await.map_err(problem)?;
     let saga_id = started.saga_id();
     tracing::Span::current().record("saga.id", tracing::field::display(saga_id));
     let location = [(header::LOCATION, format!("/sagas/{saga_id}"))];

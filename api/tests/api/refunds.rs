@@ -33,7 +33,7 @@ pub(crate) async fn paid(app: &App, seats: u32) -> (String, Vec<String>) {
 }
 
 pub(crate) async fn person(app: &App, role: Role, name: &str) -> String {
-    create_token(app.engine.pool(), role, name, None).await.unwrap().expose_secret().to_owned()
+    create_token(app.engine.pool(), role, name, None, "a test").await.unwrap().expose_secret().to_owned()
 }
 
 async fn ask(app: &App, who: &str, order: &str, body: Value) -> Answer {

@@ -231,14 +231,18 @@ async fn acts_and_refusals_are_recorded() {
     app.post("operator", &format!("/sagas/{saga}/retry"), &act).await.expect(409);
     app.post("admin", &format!("/sagas/{saga}/cancel"), &act).await.expect(202);
     let acts = app.get("operator", &format!("/audit?object={saga}")).await.expect(200).body;
-    assert_eq!(acts["items"].as_array().unwrap().len(), 2);
+    assert_eq!(acts["items"].as_array().unwrap().len(), 3);
+    assert_eq!((&acts["items"][2]["act"], &acts["items"][2]["actor"]), (&json!("start"), &json!("client")));
     assert_eq!((&acts["items"][0]["act"], &acts["items"][0]["outcome"]), (&json!("cancel"), &json!("done")));
     assert_eq!((&acts["items"][1]["actor"], &acts["items"][1]["outcome"]), (&json!("operator"), &json!("refused")));
     assert_eq!(acts["items"][1]["reason"], "too early");
     let page = app.get("operator", &format!("/audit?object={saga}&limit=1")).await.expect(200);
     let rest = format!("/audit?object={saga}&limit=1&cursor={}", page.text("/next"));
     let rest = app.get("operator", &rest).await.expect(200).body;
-    assert_eq!((&rest["items"][0], &rest["next"]), (&acts["items"][1], &Value::Null));
+    assert_eq!(rest["items"][0], acts["items"][1]);
+    let last = format!("/audit?object={saga}&limit=1&cursor={}", rest["next"].as_str().unwrap());
+    let last = app.get("operator", &last).await.expect(200).body;
+    assert_eq!((&last["items"][0], &last["next"]), (&acts["items"][2], &Value::Null));
     let seen = app.get("viewer", "/audit?actor=admin&act=cancel").await.expect(200).body;
     assert_eq!((&seen["items"][0]["reason"], &seen["items"][0]["redacted"]), (&Value::Null, &json!(true)));
 }

@@ -129,7 +129,7 @@ impl App {
         engine.catalog().bring_along(&workflows::definitions::documents(true)).await.unwrap();
         let mut tokens = HashMap::new();
         for role in Role::ALL {
-            let secret = create_token(&pool, role, role.as_str(), None).await.unwrap();
+            let secret = create_token(&pool, role, role.as_str(), None, "a test").await.unwrap();
             tokens.insert(role.as_str(), secret.expose_secret().to_owned());
         }
         let waits = OrderWaits::new(pool.clone());
@@ -143,6 +143,7 @@ impl App {
             asks: Asks::new(engine.clone(), &booking),
             gateways: Arc::clone(&gateways),
             ticket_keys,
+            audit_head: None,
             tokens: AccessTokens::new(pool),
             migrations,
             metrics: None,
@@ -160,7 +161,7 @@ impl App {
 
     /// A client's token that acts for one user.
     pub(crate) async fn token_of(&self, user: &str) -> String {
-        let made = create_token(self.engine.pool(), Role::Client, user, Some(user)).await.unwrap();
+        let made = create_token(self.engine.pool(), Role::Client, user, Some(user), "a test").await.unwrap();
         made.expose_secret().to_owned()
     }
 

@@ -56,6 +56,7 @@ pub(crate) fn state(
         asks: Asks::new(stack.engine.clone(), &stack.booking),
         gateways: Arc::clone(&stack.gateways),
         ticket_keys: stack.ticket_keys.clone(),
+        audit_head: stack.audit_head.clone(),
         tokens: AccessTokens::new(pool),
         migrations: Some(&migrate::MIGRATIONS),
         metrics,

@@ -2,6 +2,7 @@
 
 use orchestrator::Engine;
 use serde_json::{Value, json};
+use workflows::invariants;
 
 use crate::{arguments::JsonArguments, config::Config, output, stack::Stack};
 
@@ -22,7 +23,8 @@ pub(crate) async fn run(config: &Config, arguments: &JsonArguments) -> anyhow::R
 /// What is violated, of the engine's and of ours.
 pub(crate) async fn violations(engine: &Engine) -> anyhow::Result<Vec<Value>> {
     let engines = engine.violations().await?.into_iter();
-    let ours = workflows::invariants::violations(engine.pool()).await?.into_iter();
+    let acts = invariants::of_acts(engine).await?;
+    let ours = invariants::violations(engine.pool()).await?.into_iter().chain(acts);
     Ok(engines
         .chain(ours.map(|one| (one.invariant, one.subject, one.detail)))
         .map(|(invariant, subject, detail)| json!({ "invariant": invariant, "subject": subject, "detail": detail }))

@@ -36,16 +36,24 @@ pub(crate) struct CreateArguments {
 /// Makes or ends tokens, on the database.
 pub(crate) async fn run(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
     let pool = stack::connect(config).await?;
+    let by = at_the_command_line();
     match command {
         TokenCommand::Create(asked) => {
-            let secret = access::create_token(&pool, asked.role, &asked.name, asked.user.as_deref()).await?;
+            let secret = access::create_token(&pool, asked.role, &asked.name, asked.user.as_deref(), &by).await?;
             output::line(secret.expose_secret());
         }
         TokenCommand::Revoke { name } => {
-            let ended = access::revoke_tokens(&pool, &name).await?;
+            let ended = access::revoke_tokens(&pool, &name, &by).await?;
             anyhow::ensure!(ended > 0, "there is no live token called {name:?}");
             output::remark(&format!("{ended} ended"));
         }
     }
     Ok(())
+}
+
+/// Who works on the database itself, as far as the system tells.
+fn at_the_command_line() -> String {
+    let user =
+        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    format!("{} at the command line", user.as_deref().unwrap_or("somebody"))
 }

@@ -19,6 +19,7 @@ pub(crate) async fn run(config: &Config, arguments: &ChildArguments) -> anyhow::
     let stack = Stack::build(config).await?;
     let _measuring = measuring::keep(metrics.clone(), &stack);
     let _breakers = stack.keep_breakers();
+    let _audit_head = stack.keep_audit_head();
     migrate::definitions(&stack.engine, config.worker.demo_actions).await?;
     let health = match config.worker.listen {
         Some(address) => Some(health::serve(address, stack.engine.pool().clone(), metrics, stopping.clone()).await?),

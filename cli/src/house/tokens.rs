@@ -27,7 +27,7 @@ impl Tokens {
             let name = role.as_str();
             let token = match known.get(name) {
                 Some(secret) if access.find(secret).await?.is_some() => SecretString::from(secret.as_str()),
-                _ => create_token(pool, role, &format!("dev-{name}"), None).await?,
+                _ => create_token(pool, role, &format!("dev-{name}"), None, "showrunner dev").await?,
             };
             tokens.insert(name, token);
         }

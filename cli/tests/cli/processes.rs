@@ -13,6 +13,7 @@ mod servers;
 mod shop;
 mod world;
 
+mod audit;
 mod breakers;
 mod cancels;
 mod cases;

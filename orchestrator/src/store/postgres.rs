@@ -196,8 +196,8 @@ impl Tx for PgConnection {
         acts::done(self, act).await
     }
 
-    async fn record_act(&mut self, act: &ActRow<'_>, outcome: &str, detail: &Value) -> Stored<()> {
-        acts::record(self, act, outcome, detail).await
+    async fn record_acts(&mut self, acts: &[(ActRow<'_>, Value)], outcome: &str) -> Stored<()> {
+        acts::record(self, acts, outcome).await
     }
 
     async fn save(&mut self) -> Stored<()> {

@@ -1,6 +1,6 @@
 //! What may never be, looked for in production as well: what is found is a case, until it is not found any more.
 
-use crate::invariants::{Part, Violation};
+use crate::invariants::{self, Part, Violation};
 use orchestrator::{
     Engine, SagaId,
     cases::{self, INVARIANT, Matter},
@@ -29,6 +29,7 @@ pub async fn check_invariants(engine: &Engine) -> Result<usize, sqlx::Error> {
         found.into_iter().map(violation).collect()
     });
     let mut count = judge(pool, "sagas", of_engine).await?;
+    count += judge(pool, "acts", invariants::of_acts(engine).await).await?;
     for part in Part::ALL {
         count += judge(pool, part.name(), part.violations(pool).await).await?;
     }

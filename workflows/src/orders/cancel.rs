@@ -16,13 +16,15 @@ use crate::{
 };
 use orchestrator::{
     Engine,
-    acts::{Act, ActError, ActRequest},
+    acts::{Act, ActError, ActRequest, DoneAct, record_in_tx},
+    catalog::Author,
     ids::{SagaId, Uuid},
     start::{Prepared, Start, StartError, start_in_tx},
 };
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
+use std::net::IpAddr;
 
 /// How often a cancellation looks again when the saga moves under it.
 const TRIES_MAX: u32 = 20;
@@ -39,7 +41,7 @@ pub struct CancelOrder {
     /// The same key may only come with the same request again.
     pub idempotency_key: Option<String>,
     /// From where the request came.
-    pub address: Option<String>,
+    pub address: Option<IpAddr>,
 }
 
 /// How a cancellation is carried out.
@@ -185,7 +187,7 @@ async fn take_back(
             reason: request.reason.clone(),
             seq: run.seq,
             by: principal.name.clone(),
-            address: request.address.clone(),
+            address: request.address.map(|address| address.to_string()),
         };
         match engine.act(act).await {
             Ok(_) => {}
@@ -302,6 +304,14 @@ async fn reserve(
         refused => CancelError::NotCancellable(refused.to_string()),
     })?;
     let saga_id = start_in_tx(tx, prepared).await?.saga_id();
+    let act = DoneAct {
+        by: Author { name: &principal.name, address: request.address },
+        act: "order.cancel",
+        object: &order.order_id.to_string(),
+        reason: &request.reason,
+        detail: json!({ "refundId": refund_id, "sagaId": saga_id, "seatIds": wanted.seat_ids }),
+    };
+    record_in_tx(tx, &act).await?;
     Ok((Cancellation { refund_id: Some(refund_id), saga_id }, withdrawn))
 }
 

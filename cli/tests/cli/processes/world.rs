@@ -88,7 +88,7 @@ impl World {
         out.into_owned()
     }
 
-    fn command(&self, variables: &[(&str, &str)]) -> Command {
+    pub(super) fn command(&self, variables: &[(&str, &str)]) -> Command {
         let mut command = showrunner();
         command.arg("--config").arg(self.scratch.0.join("showrunner.toml"));
         command.env("DATABASE_URL", self.servers.url()).env("REDIS_URL", &self.redis_url);

@@ -285,9 +285,9 @@ impl<B: Business> Tx for SimulatedTx<B> {
         Ok(self.data.act_done(act))
     }
 
-    async fn record_act(&mut self, act: &ActRow<'_>, outcome: &str, detail: &Value) -> Stored<()> {
+    async fn record_acts(&mut self, acts: &[(ActRow<'_>, Value)], outcome: &str) -> Stored<()> {
         self.goes_on()?;
-        let recorded = self.data.record_act(act, outcome, detail);
+        let recorded = acts.iter().try_for_each(|(act, detail)| self.data.record_act(act, outcome, detail));
         self.done(recorded)
     }
 

@@ -22,10 +22,10 @@ pub(crate) async fn an_act_is_found_by_all_that_it_was<G: Ground>() {
     assert_eq!(tx.act_done(&act).await.unwrap(), None);
     // refused as often as it is tried
     for _ in 0..2 {
-        tx.record_act(&act, "refused", &json!({ "why": "no", "seq": 8 })).await.unwrap();
+        tx.record_acts(&[(act, json!({ "why": "no", "seq": 8 }))], "refused").await.unwrap();
     }
     assert_eq!(tx.act_done(&act).await.unwrap(), None);
-    tx.record_act(&act, "done", &json!({ "seq": 4 })).await.unwrap();
+    tx.record_acts(&[(act, json!({ "seq": 4 }))], "done").await.unwrap();
     bench.commit(tx).await;
     assert_eq!((bench.acts("done").await, bench.acts("refused").await), (1, 2));
 
@@ -41,7 +41,7 @@ pub(crate) async fn an_act_is_found_by_all_that_it_was<G: Ground>() {
         ActRow { digest: "e", ..act },
     ] {
         assert_eq!(tx.act_done(&another).await.unwrap(), None, "{another:?}");
-        tx.record_act(&another, "done", &json!({ "seq": 9 })).await.unwrap();
+        tx.record_acts(&[(another, json!({ "seq": 9 }))], "done").await.unwrap();
     }
     bench.commit(tx).await;
     assert_eq!(bench.acts("done").await, 6);
@@ -52,10 +52,10 @@ pub(crate) async fn an_act_is_done_once<G: Ground>() {
     let saga_id = SagaId::fresh();
     let act = ActRow { actor: "olga", act: "retry", saga_id, seq: 3, digest: "d", reason: "because", address: None };
     let mut tx = bench.begin().await;
-    tx.record_act(&act, "done", &json!({ "seq": 4 })).await.unwrap();
+    tx.record_acts(&[(act, json!({ "seq": 4 }))], "done").await.unwrap();
     bench.commit(tx).await;
     let mut tx = bench.begin().await;
-    assert!(lasts(&tx.record_act(&act, "done", &json!({ "seq": 5 })).await));
+    assert!(lasts(&tx.record_acts(&[(act, json!({ "seq": 5 }))], "done").await));
     drop(bench.store.commit(tx).await);
     assert_eq!(bench.acts("done").await, 1);
     assert_eq!(bench.begin().await.act_done(&act).await.unwrap(), Some(4));

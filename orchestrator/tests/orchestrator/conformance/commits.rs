@@ -131,8 +131,8 @@ impl<S: Store> Work<S> for Moody {
 async fn do_twice<T: Tx + ?Sized>(tx: &mut T) -> Result<(), sqlx::Error> {
     let saga_id = SagaId::fresh();
     let act = ActRow { actor: "olga", act: "retry", saga_id, seq: 1, digest: "", reason: "", address: None };
-    tx.record_act(&act, "done", &Value::Null).await?;
-    tx.record_act(&act, "done", &Value::Null).await
+    tx.record_acts(&[(act, Value::Null)], "done").await?;
+    tx.record_acts(&[(act, Value::Null)], "done").await
 }
 
 pub(crate) async fn what_falls_over_or_is_refused_takes_nobody_with_it<G: Ground>() {

@@ -114,7 +114,7 @@ async fn one_seat_of_three_gives_back_its_share_of_a_hundred() {
         currency: "GBP".into(),
         sections: vec![section("A", 3_333), section("B", 3_334), section("C", 3_333)],
     };
-    let event = events::create(&shop.pool, &event).await.unwrap().event_id;
+    let event = events::create(&shop.pool, &event, "a test".into()).await.unwrap().event_id;
     let seats: Vec<_> =
         seat_map(&shop.pool, event, None).await.unwrap().items.into_iter().map(|seat| seat.seat_id).collect();
     let wish_for_all = Wish::Seats(seats.clone());

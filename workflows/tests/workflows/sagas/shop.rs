@@ -161,7 +161,7 @@ impl Shop {
         let knobs = Knobs::default();
         let engine = engine(&process, &needs, &knobs, LOCAL_STEPS_MAX);
         engine.catalog().bring_along(&documents(true)).await.unwrap();
-        let event = events::create(&pool, &new_event()).await.unwrap().event_id;
+        let event = events::create(&pool, &new_event(), "a test".into()).await.unwrap().event_id;
         let seats = seat_map(&pool, event, None).await.unwrap().items.into_iter().map(|seat| seat.seat_id).collect();
         Self {
             webhooks: Webhooks::new(engine.clone(), Arc::clone(&needs.gateways)),

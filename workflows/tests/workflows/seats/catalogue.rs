@@ -28,7 +28,7 @@ async fn an_event_is_found_by_day_words_and_almost_those_words() {
         named("New Year", "Kabuki-za", "2037-01-01T07:00", "Asia/Tokyo"),
         named("The Magic Flute", "State Opera", "2037-02-01T19:00", "Europe/Vienna"),
     ] {
-        events::create(&pool, &event).await.unwrap();
+        events::create(&pool, &event, "a test".into()).await.unwrap();
     }
     let found = async |filter: EventFilter| -> Vec<String> {
         let page = events::list(&pool, &filter, 50, None).await.unwrap();
@@ -64,7 +64,7 @@ async fn an_event_is_found_by_day_words_and_almost_those_words() {
 async fn pages_follow_each_other() {
     let pool = database().await;
     for _ in 0..5 {
-        events::create(&pool, &new_event()).await.unwrap();
+        events::create(&pool, &new_event(), "a test".into()).await.unwrap();
     }
     for q in [None, Some("hamlet".to_owned()), Some("hamelt".to_owned())] {
         let filter = EventFilter { q, ..EventFilter::default() };
@@ -105,7 +105,7 @@ async fn an_event_is_made_with_all_its_seats() {
     let missing = seat_map_version(&world.pool, EventId::fresh(), None).await;
     assert!(matches!(missing, Err(SeatMapError::NoSuchEvent(_))));
     let bad = NewEvent { currency: "XXX".into(), ..event };
-    match events::create(&world.pool, &bad).await {
+    match events::create(&world.pool, &bad, "a test".into()).await {
         Err(CreateEventError::Invalid(mistakes)) => assert_eq!(mistakes[0].pointer, "/currency"),
         other => panic!("{other:?}"),
     }

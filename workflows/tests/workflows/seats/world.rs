@@ -84,7 +84,7 @@ impl World {
     pub(super) async fn of(redis: Redis, event: NewEvent) -> Self {
         let database_url = database_url();
         let pool = connect(&database_url).await;
-        let event = events::create(&pool, &event).await.unwrap().event_id;
+        let event = events::create(&pool, &event, "a test".into()).await.unwrap().event_id;
         let redis_url = TestServers::shared().redis_url();
         let cache = match redis {
             Redis::Well => SeatCache::on(RedisLink::new(&redis_url).unwrap()),
