@@ -168,6 +168,7 @@ impl Stack {
         let cache = self.holds.cache().clone();
         let pool = self.engine.pool().clone();
         let webhooks = Webhooks::new(self.engine.clone(), Arc::clone(&self.gateways));
+        let matcher = (pool.clone(), Arc::clone(&self.gateways));
         let (keeper, retention_days) = (self.engine.clone(), self.retention_days);
         let sealer = self.engine.clone();
         let mut chores = vec![
@@ -214,8 +215,9 @@ impl Stack {
                 let webhooks = webhooks.clone();
                 async move { Ok(webhooks.take_again(CAPTURES_PER_RUN).await?) }
             }),
-            engine(10, "match-settlements-again", |engine| {
-                Box::pin(async move { Ok(settlements::match_again(engine.pool()).await.map(drop)?) })
+            Chore::new("match-settlements-again", Duration::from_secs(10), move || {
+                let (pool, gateways) = (matcher.0.clone(), Arc::clone(&matcher.1));
+                async move { Ok(settlements::match_again(&pool, &gateways).await.map(drop)?) }
             }),
             Chore::new("warm-seat-cache", Duration::from_secs(2), move || {
                 let (pool, cache) = (pool.clone(), cache.clone());

@@ -84,7 +84,7 @@ pub trait Gateway: Send + Sync {
     fn check_amount(&self, amount: Money) -> Result<(), AmountError>;
 
     /// Our own name for a charge, known before any call, where the protocol has one: webhooks give it back, and until
-    /// the gateway's own name is known it stands in for it.
+    /// the gateway's own name is known it stands in for it. Its order's id is one of its parts ([`Reference::named`]).
     fn own_reference(&self, order: OrderId, key: &IdempotencyKey) -> Option<Reference>;
 
     /// What keeps calls away from it while it fails, if anything does.

@@ -52,12 +52,13 @@ pub(crate) async fn import(
         address: Some(address),
         missing_days: state.settlement_missing_days,
     };
-    let imported = settlements::import(state.engine.pool(), new).await.map_err(|error| match error {
-        ImportError::Money { line, source } => {
-            Problem::new(&kinds::INVALID_SETTLEMENT, format!("Line {line}: {source}"))
-        }
-        ImportError::Database(error) => error.into(),
-    })?;
+    let imported =
+        settlements::import(state.engine.pool(), &state.gateways, new).await.map_err(|error| match error {
+            ImportError::Money { line, source } => {
+                Problem::new(&kinds::INVALID_SETTLEMENT, format!("Line {line}: {source}"))
+            }
+            ImportError::Database(error) => error.into(),
+        })?;
     let (id, status) = match imported {
         Imported::New(id) => (id, StatusCode::CREATED),
         Imported::Known(id) => (id, StatusCode::OK),

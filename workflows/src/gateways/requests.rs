@@ -5,7 +5,7 @@ use crate::money::Money;
 use orchestrator::ids::SagaId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// The caller's name for a call: the same key and the same content again is the same call, not another one. Made of
 /// saga and step, never of the attempt.
@@ -69,6 +69,12 @@ impl Reference {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The id of this kind that is one of its parts, between `-`.
+    #[must_use]
+    pub fn named<Id: FromStr>(&self) -> Option<Id> {
+        self.0.split('-').find_map(|part| part.parse().ok())
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     ledger::{Posting, PostingKind, post_in_tx},
     orders::impossible,
+    payments::Gateways,
 };
 use orchestrator::ids::Uuid;
 use sqlx::{PgConnection, PgPool};
@@ -25,14 +26,14 @@ const LINES_PER_BATCH: i64 = 500;
 ///
 /// # Errors
 /// The database's.
-pub async fn match_again(pool: &PgPool) -> Result<usize, sqlx::Error> {
-    let gateways = sqlx::query_scalar!(
+pub async fn match_again(pool: &PgPool, gateways: &Gateways) -> Result<usize, sqlx::Error> {
+    let waiting = sqlx::query_scalar!(
         "select distinct gateway from booking.settlement_lines where state in ('open', 'told') and outcome = 'unexpected'"
     )
     .fetch_all(pool)
     .await?;
     let mut matched = 0;
-    for gateway in gateways {
+    for gateway in waiting {
         let mut after = (Uuid::nil(), 0);
         loop {
             let mut tx = pool.begin().await?;
@@ -40,16 +41,21 @@ pub async fn match_again(pool: &PgPool) -> Result<usize, sqlx::Error> {
             let lines = view::without_counterpart(&mut tx, &gateway, after, LINES_PER_BATCH).await?;
             let Some(last) = lines.last() else { break };
             after = (last.settlement_id.0, last.line);
-            matched += look_in_tx(&mut tx, &gateway, &lines).await?;
+            matched += look_in_tx(&mut tx, gateways, &gateway, &lines).await?;
             tx.commit().await?;
         }
     }
     Ok(matched)
 }
 
-async fn look_in_tx(tx: &mut PgConnection, gateway: &str, lines: &[LineRow]) -> Result<usize, sqlx::Error> {
+async fn look_in_tx(
+    tx: &mut PgConnection,
+    gateways: &Gateways,
+    gateway: &str,
+    lines: &[LineRow],
+) -> Result<usize, sqlx::Error> {
     let read = lines.iter().map(LineRow::as_line).collect::<Result<Vec<_>, _>>()?;
-    let counterparts = counterparts::find(tx, gateway, &read.iter().collect::<Vec<_>>()).await?;
+    let counterparts = counterparts::find(tx, gateways, gateway, &read.iter().collect::<Vec<_>>()).await?;
     let (mut settled, mut postings, mut count) = (HashSet::new(), Vec::new(), 0);
     for ((row, line), found) in lines.iter().zip(&read).zip(&counterparts) {
         let Some(expected) = found.expected.filter(|_| line.movement != Movement::Other) else { continue };

@@ -5,14 +5,16 @@ use super::{
     outcome::Expected,
 };
 use crate::{
-    gateways::Reference,
+    gateways::{IdempotencyKey, Reference},
     ids::{OrderId, PaymentId, RefundId},
     ledger::{Account, PostingKind},
     money::{Money, currency_from_code},
     orders::impossible,
+    payments::Gateways,
 };
 use orchestrator::ids::Uuid;
 use sqlx::PgConnection;
+use std::collections::HashMap;
 
 /// What is known of a line's movement.
 #[derive(Debug, Clone, Default)]
@@ -42,15 +44,17 @@ fn kind_of(movement: Movement) -> Option<PostingKind> {
 /// The counterparts of lines of `gateway`, in the lines' order.
 pub(super) async fn find(
     tx: &mut PgConnection,
+    gateways: &Gateways,
     gateway: &str,
     lines: &[&Line],
 ) -> Result<Vec<Counterpart>, sqlx::Error> {
+    let unheard = unheard_of(tx, gateways, gateway, lines).await?;
     let text = |name: Option<&Reference>| name.map(|name| name.as_str().to_owned());
     let rows = sqlx::query_as!(
         Found,
         r#"with line as (
-               select * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-                   with ordinality as line (movement, kind, payment, own, name, identity, place)
+               select * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $9::uuid[])
+                   with ordinality as line (movement, kind, payment, own, name, identity, unheard, place)
            )
            select coalesce(charge.order_id, posting.order_id) as "order_id?",
                   coalesce(charge.payment_id, posting.payment_id) as "payment_id?",
@@ -66,9 +70,9 @@ pub(super) async fn find(
            from line
            left join lateral (
                select p.order_id, p.payment_id from booking.payments p
-               where p.gateway = $1 and p.reference in (line.payment, line.own)
+               where p.gateway = $1 and (p.reference in (line.payment, line.own) or p.payment_id = line.unheard)
                -- of several under one name of ours, the one that has money
-               order by p.reference = line.payment desc, p.captured_minor desc, p.payment_id limit 1
+               order by coalesce(p.reference = line.payment, false) desc, p.captured_minor desc, p.payment_id limit 1
            ) charge on true
            left join lateral (
                select r.refund_id from booking.refunds r
@@ -104,10 +108,43 @@ pub(super) async fn find(
         &lines.iter().map(|line| text(line.name())).collect::<Vec<_>>() as &[Option<String>],
         &lines.iter().map(|line| line.identity.clone()).collect::<Vec<_>>(),
         Account::Clearing(gateway.to_owned()).to_string(),
+        &unheard as &[Option<Uuid>],
     )
     .fetch_all(tx)
     .await?;
     rows.into_iter().map(Found::read).collect()
+}
+
+/// For each line the charge that our own name in it means, of those that have no name yet: no answer of theirs was heard.
+async fn unheard_of(
+    tx: &mut PgConnection,
+    gateways: &Gateways,
+    gateway: &str,
+    lines: &[&Line],
+) -> Result<Vec<Option<Uuid>>, sqlx::Error> {
+    let order_of = |line: &&Line| line.own.as_ref().and_then(Reference::named::<OrderId>);
+    let orders: Vec<_> = lines.iter().filter_map(order_of).map(|order| order.0).collect();
+    let Some(speaks) = gateways.get(gateway).map(|configured| &configured.gateway).filter(|_| !orders.is_empty())
+    else {
+        return Ok(vec![None; lines.len()]);
+    };
+    let charges = sqlx::query!(
+        "select payment_id, order_id, key from booking.payments
+         where gateway = $1 and order_id = any($2) and reference is null",
+        gateway,
+        &orders
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut by_name = HashMap::new();
+    for charge in charges {
+        let wrong = |error| impossible("booking.payments", "key", PaymentId(charge.payment_id), error);
+        let key = IdempotencyKey::new(charge.key).map_err(wrong)?;
+        if let Some(own) = speaks.own_reference(OrderId(charge.order_id), &key) {
+            by_name.insert(own, charge.payment_id);
+        }
+    }
+    Ok(lines.iter().map(|line| by_name.get(line.own.as_ref()?).copied()).collect())
 }
 
 /// A row of what is found.

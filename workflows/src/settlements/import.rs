@@ -12,6 +12,7 @@ use crate::{
     ids::SettlementId,
     ledger::{About, Posting, PostingKind, post_in_tx},
     money::MoneyError,
+    payments::Gateways,
     spawned,
 };
 use chrono::{DateTime, Utc};
@@ -73,19 +74,20 @@ pub enum ImportError {
 ///
 /// # Errors
 /// See [`ImportError`]; nothing has changed then.
-pub async fn import(pool: &PgPool, new: NewSettlement) -> Result<Imported, ImportError> {
-    let pool = pool.clone();
-    spawned::finish(tokio::spawn(async move { import_now(&pool, &new).await })).await
+pub async fn import(pool: &PgPool, gateways: &Gateways, new: NewSettlement) -> Result<Imported, ImportError> {
+    let (pool, gateways) = (pool.clone(), gateways.clone());
+    spawned::finish(tokio::spawn(async move { import_now(&pool, &gateways, &new).await })).await
 }
 
-async fn import_now(pool: &PgPool, new: &NewSettlement) -> Result<Imported, ImportError> {
+async fn import_now(pool: &PgPool, gateways: &Gateways, new: &NewSettlement) -> Result<Imported, ImportError> {
     let mut tx = pool.begin().await?;
     lock_in_tx(&mut tx, &new.gateway).await?;
     let id = SettlementId::fresh();
     if let Some(known) = insert(&mut tx, id, new).await? {
         return Ok(Imported::Known(known));
     }
-    let mut taking = Taking { id, gateway: &new.gateway, identities: HashSet::new(), settled: HashSet::new() };
+    let (identities, settled) = (HashSet::new(), HashSet::new());
+    let mut taking = Taking { id, gateways, gateway: &new.gateway, identities, settled };
     for lines in new.file.lines.chunks(LINES_PER_BATCH) {
         taking.take(&mut tx, &lines.iter().collect::<Vec<_>>()).await?;
     }
@@ -144,6 +146,7 @@ async fn insert(
 /// A file that is being taken.
 struct Taking<'a> {
     id: SettlementId,
+    gateways: &'a Gateways,
     gateway: &'a str,
     /// What this file has had.
     identities: HashSet<String>,
@@ -179,7 +182,7 @@ struct Row<'a> {
 
 impl<'a> Taking<'a> {
     async fn take(&mut self, tx: &mut PgConnection, lines: &[&'a Line]) -> Result<(), ImportError> {
-        let counterparts = counterparts::find(tx, self.gateway, lines).await?;
+        let counterparts = counterparts::find(tx, self.gateways, self.gateway, lines).await?;
         let (mut rows, mut postings, mut arrived) = (Vec::new(), Vec::new(), Vec::new());
         for (line, found) in lines.iter().zip(&counterparts) {
             let before = self.before(line, found);

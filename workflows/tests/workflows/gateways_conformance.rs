@@ -43,6 +43,7 @@ const CHECKS: &[Check] = checks![
     charges::a_wrong_credential_is_for_a_person,
     charges::a_gateway_that_is_away_has_done_nothing,
     charges::an_amount_below_the_minimum_is_not_sent,
+    charges::our_own_name_says_its_order_and_its_key,
     refunds::parts_are_refunded_once_each,
     refunds::more_than_was_taken_is_not_given_back,
     refunds::a_refund_whose_answer_is_lost_is_found,

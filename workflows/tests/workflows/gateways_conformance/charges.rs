@@ -284,3 +284,14 @@ pub(super) async fn an_amount_below_the_minimum_is_not_sent(bench: Bench) {
     assert!(matches!(&outcome, ChargeOutcome::Refused(it) if it.class == RefusalClass::Amount), "{outcome:?}");
     assert_eq!(bench.charge_count().await, 0);
 }
+
+pub(super) async fn our_own_name_says_its_order_and_its_key(bench: Bench) {
+    let order = bench.charge().order_id;
+    let names = ["pay", "pay:2"].map(|text| bench.gateway.own_reference(order, &key(text)));
+    let [Some(first), Some(second)] = names else {
+        assert!(bench.gateway.capabilities().prepares, "no name is known before the call");
+        return;
+    };
+    assert_ne!(first, second);
+    assert_eq!(first.named(), Some(order));
+}

@@ -27,7 +27,7 @@ async fn in_flight(shop: &Shop) -> (Placement, Letter, Zombie) {
 
 /// An order at Adyen whose charge was given up although it has taken money, and whose saga is about to end; with the
 /// letter that tells of the money, and the workers that were thought dead.
-async fn given_up() -> (Shop, Placement, Letter, [Zombie; 2]) {
+pub(super) async fn given_up() -> (Shop, Placement, Letter, [Zombie; 2]) {
     let shop = Shop::at_adyen().await;
     let (placed, late, zombie) = in_flight(&shop).await;
     cancelled(&shop, placed.order_id).await;

@@ -1,14 +1,17 @@
 //! The gateways' own settlement files, held against our books.
 
 use super::{
+    doubts::go_dark,
+    late_news::given_up,
     news::cancelled,
     refunds::say,
-    shop::{PRICE, Shop},
+    shop::{PRICE, Shop, VISA},
 };
 use std::{collections::BTreeMap, time::Duration};
 use workflows::{
     approvals::{DecideError, Decided},
     ids::{OrderId, SettlementId},
+    orders::OrderStatus,
     settlements::{
         self, ActOnLine, Acted, Imported, LineAct, LineActError, LineFilter, LineRow, LineState, NewSettlement, Outcome,
     },
@@ -27,7 +30,7 @@ impl Shop {
             address: None,
             missing_days,
         };
-        settlements::import(&self.pool, new).await.unwrap()
+        settlements::import(&self.pool, self.gateways(), new).await.unwrap()
     }
 
     async fn settled(&self, query: &str) -> SettlementId {
@@ -194,13 +197,58 @@ async fn a_saga_goes_on_with_what_the_settlement_says() {
     assert_eq!((row.movement.as_str(), row.saga_id), ("refund", Some(saga)));
     shop.act_on(&row, LineAct::Resume).await.unwrap();
     shop.run_until(saga, "completed").await;
-    assert_eq!(settlements::match_again(&shop.pool).await.unwrap(), 1);
-    assert_eq!(settlements::match_again(&shop.pool).await.unwrap(), 0);
+    assert_eq!(settlements::match_again(&shop.pool, shop.gateways()).await.unwrap(), 1);
+    assert_eq!(settlements::match_again(&shop.pool, shop.gateways()).await.unwrap(), 0);
     let row = shop.lines(id).await.into_iter().find(|line| line.movement.as_str() == "refund").unwrap();
     assert_eq!((row.outcome, row.state), (Outcome::Matched, LineState::Settled));
     let balances = shop.balances().await;
     assert_eq!((balances.get("gateway:primary:clearing"), balances.get("settlement:differences")), (None, None));
     shop.assert_well().await;
+}
+
+/// The file has a charge of the order that nobody has heard of: its line's act gives it back, once.
+async fn given_back_by_its_line(shop: &Shop, order: OrderId, status: OrderStatus) {
+    let id = shop.settled("").await;
+    let row = only(&shop.lines(id).await, Outcome::Unexpected);
+    assert_eq!((row.movement.as_str(), row.order_id), ("capture", Some(order)));
+    let refused = shop.act_on(&row, LineAct::WriteOff).await;
+    assert!(matches!(refused, Err(LineActError::NotAllowed(_))), "{refused:?}");
+    let clicks = futures::future::join_all((0..5).map(|_| shop.act_on(&row, LineAct::Refund))).await;
+    let news = clicks.iter().filter(|click| matches!(click, Ok(Acted::New(_)))).count();
+    assert_eq!((news, clicks.iter().filter(|click| click.is_err()).count()), (1, 0), "{clicks:?}");
+    shop.heal_gateway().await;
+    assert_eq!(shop.run_all("settle-doubt").await, ["completed"]);
+
+    assert_eq!(settlements::match_again(&shop.pool, shop.gateways()).await.unwrap(), 1);
+    let row = shop.lines(id).await.into_iter().find(|line| line.payment == row.payment).unwrap();
+    assert_eq!((row.outcome, row.state), (Outcome::Matched, LineState::Settled));
+    let later = shop.lines(shop.settled("").await).await;
+    assert!(later.iter().any(|line| line.movement.as_str() == "refund" && line.outcome == Outcome::Matched));
+    let balances = shop.balances().await;
+    assert_eq!((balances.get("gateway:primary:clearing"), balances.get("settlement:differences")), (None, None));
+    let seen = shop.assert_ended(order, status).await;
+    assert_eq!((seen.payments[0].status.as_str(), seen.refunds.len()), ("refunded", 1));
+    assert_eq!(shop.refunds_at_primary().await.len(), 1);
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_was_left_behind_is_found_by_our_name_for_it() {
+    let shop = Shop::between("adyen", "stripe").await;
+    go_dark(&shop, "timeout_after").await;
+    let placed = shop.order(VISA).await;
+    shop.run_until(placed.saga_id, "completed").await;
+    // the gateway's letter is lost
+    shop.letter("AUTHORISATION").await;
+    assert_eq!(shop.see(placed.order_id).await.payments[0].reference, None);
+    given_back_by_its_line(&shop, placed.order_id, OrderStatus::Confirmed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_was_given_up_is_found_by_our_name_for_it() {
+    let (shop, placed, _, _) = given_up().await;
+    shop.run_until(placed.saga_id, "compensated").await;
+    given_back_by_its_line(&shop, placed.order_id, OrderStatus::Cancelled).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
