@@ -10,5 +10,6 @@ pub(crate) mod reservations;
 pub(crate) mod reserve;
 pub(crate) mod seats;
 pub(crate) mod ticket_keys;
+pub(crate) mod ticket_revocations;
 pub(crate) mod tickets;
 pub(crate) mod webhooks;

@@ -5,7 +5,10 @@ use crate::{
     audit,
     auth::Access,
     batches,
-    booking::{cancel, capture, events, orders, place, reservations, reserve, seats, ticket_keys, tickets, webhooks},
+    booking::{
+        cancel, capture, events, orders, place, reservations, reserve, seats, ticket_keys, ticket_revocations, tickets,
+        webhooks,
+    },
     cases, definitions,
     finance::{approvals, ask, ledger, refunds, replay, replays},
     gateways, machines, outbox,
@@ -202,5 +205,6 @@ fn machines() -> Vec<Route> {
         route(OPEN, routes!(machines::openapi), &[]),
         route(OPEN, routes!(machines::problem), &[&kinds::NOT_FOUND]),
         route(OPEN, routes!(ticket_keys::list), &[]),
+        route(OPEN, routes!(ticket_revocations::list), &[&kinds::NOT_FOUND, &kinds::INVALID_CURSOR]),
     ]
 }

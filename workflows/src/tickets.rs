@@ -6,12 +6,14 @@ mod key_file;
 mod mail;
 mod paper;
 pub mod pdf;
+mod revocations;
 
 pub use code::{CodeError, Payload, PublishedKey, TicketKeys};
 pub use issue::{IssueTickets, IssuedTickets};
 pub use key_file::TicketKeysError;
 pub use mail::{TICKETS_MAIL, deliver_tickets};
 pub use paper::{Paper, papers};
+pub use revocations::{Revocations, revocations};
 
 use crate::{
     access::Principal,

@@ -49,7 +49,7 @@ impl From<PublishedKey<'_>> for TicketKey {
 }
 
 /// The public keys of tickets, as a JSON Web Key Set: with them a code's signature is checked without asking us. Whether
-/// a ticket has been taken back since, only `POST /tickets/verify` tells.
+/// a ticket has been taken back since, `/.well-known/ticket-revocations` and `POST /tickets/verify` tell.
 #[utoipa::path(get, path = "/.well-known/ticket-keys", tag = "machines", operation_id = "getTicketKeys",
     responses((status = 200, body = TicketKeySet)))]
 pub(crate) async fn list(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, Problem> {

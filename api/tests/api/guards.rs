@@ -11,13 +11,14 @@ use std::time::Duration;
 use workflows::access::Role;
 
 /// What needs no token.
-const OPEN: [&str; 8] = [
+const OPEN: [&str; 9] = [
     "/healthz",
     "/readyz",
     "/metrics",
     "/openapi.json",
     "/problems/{slug}",
     "/.well-known/ticket-keys",
+    "/.well-known/ticket-revocations",
     "/orders/{id}/capture",
     "/webhooks/{gateway}",
 ];

@@ -3,7 +3,7 @@
 use crate::support::App;
 use axum::{
     body::{Body, to_bytes},
-    http::{Request, header},
+    http::{HeaderValue, Request, header},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -14,7 +14,7 @@ use orchestrator::{
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use workflows::{
-    ids::{OrderId, TicketId},
+    ids::{EventId, OrderId, TicketId},
     tickets::{Payload, TicketKeys},
 };
 
@@ -74,11 +74,15 @@ async fn a_ticket_is_printed_for_its_owner_until_it_is_taken_back() {
 
 /// What a gate does that has nothing but the published keys: whose signature it is, and what was signed.
 fn check_offline(keys: &Value, code: &str) -> Option<Value> {
+    check_format("SR1", keys, code)
+}
+
+fn check_format(wanted: &str, keys: &Value, code: &str) -> Option<Value> {
     let mut parts = code.split('.');
     let (format, key_id, payload, signature) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
     let key = keys["keys"].as_array()?.iter().find(|key| key["kid"] == key_id)?;
-    assert_eq!((&key["kty"], &key["crv"], format), (&json!("OKP"), &json!("Ed25519"), "SR1"));
+    assert_eq!((&key["kty"], &key["crv"], format), (&json!("OKP"), &json!("Ed25519"), wanted));
     let key = VerifyingKey::try_from(bytes(key["x"].as_str()?)?.as_slice()).ok()?;
     let signed = code.rsplit_once('.')?.0;
     key.verify_strict(signed.as_bytes(), &Signature::from_slice(&bytes(signature)?).ok()?).ok()?;
@@ -106,6 +110,67 @@ async fn a_gate_checks_a_code_with_nothing_but_the_published_keys() {
 
     let request = Request::get("/.well-known/ticket-keys").header(header::IF_NONE_MATCH, &published.headers["etag"]);
     app.send(request.body(Body::empty()).unwrap()).await.expect(304);
+}
+
+#[tokio::test]
+async fn a_gate_without_a_network_knows_what_was_taken_back_from_a_signed_list() {
+    let app = App::new().await;
+    let order: OrderId = app.order("anna").await.text("/orderId").parse().unwrap();
+    let (ticket, code) = issued(&app, order).await;
+    let keys = app.get("", "/.well-known/ticket-keys").await.expect(200).body;
+    let payload = check_offline(&keys, &code).unwrap();
+    let event: Uuid = payload["e"].as_str().unwrap().parse().unwrap();
+    let path = format!("/.well-known/ticket-revocations?eventId={}", EventId(event));
+    let ask = async |path: &str, etag: &HeaderValue| {
+        let request = Request::get(path).header(header::IF_NONE_MATCH, etag);
+        app.send(request.body(Body::empty()).unwrap()).await
+    };
+    let empty = app.get("", &path).await.expect(200);
+    assert_eq!((&empty.body["items"], &empty.body["next"]), (&json!([]), &Value::Null));
+    assert_eq!(empty.headers[header::CACHE_CONTROL], "public, max-age=30");
+    ask(&path, &empty.headers["etag"]).await.expect(304);
+
+    let taken_back = "update booking.tickets set revoked_at = now(), revoked_reason = 'refunded' where ticket_id = $1";
+    sqlx::query(taken_back).bind(ticket.0).execute(app.engine.pool()).await.unwrap();
+    let list = ask(&path, &empty.headers["etag"]).await.expect(200);
+    ask(&path, &list.headers["etag"]).await.expect(304);
+    assert_eq!(list.body["items"], json!([{ "ticketId": ticket }]));
+    let signed = check_format("SRR1", &keys, list.body["signed"].as_str().unwrap()).unwrap();
+    assert_eq!((&signed["e"], &signed["t"]), (&payload["e"], &json!([payload["t"]])), "as codes name them");
+    assert_eq!((&signed["after"], &signed["through"]), (&Value::Null, &Value::Null));
+    assert!(signed["at"].as_str().unwrap().ends_with('Z'), "{signed}");
+
+    // of another event, by pages
+    let other = app.event(1).await;
+    sqlx::query(
+        "insert into booking.tickets (ticket_id, order_id, event_id, seat_id, code, revoked_at, revoked_reason)
+         select gen_random_uuid(), $1, $2, 'x', 'x', now(), 'refunded' from generate_series(1, 5)",
+    )
+    .bind(order.0)
+    .bind(other.parse::<EventId>().unwrap().0)
+    .execute(app.engine.pool())
+    .await
+    .unwrap();
+    let (mut cursor, mut through, mut told) = (String::new(), Value::Null, Vec::new());
+    loop {
+        let path = format!("/.well-known/ticket-revocations?eventId={other}&limit=2{cursor}");
+        let page = app.get("", &path).await.expect(200);
+        let signed = check_format("SRR1", &keys, &page.text("/signed")).unwrap();
+        assert_eq!(signed["after"], through, "no stretch is left out");
+        through = signed["through"].clone();
+        told.extend(signed["t"].as_array().unwrap().clone());
+        assert_eq!(page.body["next"].is_null(), through.is_null());
+        let Some(next) = page.body["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(told.len(), 5);
+    assert!(told.is_sorted_by_key(|ticket| ticket.as_str()), "{told:?}");
+
+    let of = |query: &str| format!("/.well-known/ticket-revocations{query}");
+    app.get("", &of("")).await.expect_problem(400, "invalid-parameter");
+    app.get("", &of(&format!("?eventId={}", EventId::fresh()))).await.expect_problem(404, "not-found");
+    app.get("", &of(&format!("?eventId={other}&cursor=x"))).await.expect_problem(400, "invalid-cursor");
+    app.get("", &of(&format!("?eventId={other}&limit=501"))).await.expect_problem(400, "invalid-parameter");
 }
 
 /// A message in the outbox, dead or not.

@@ -19,11 +19,11 @@ use std::collections::BTreeMap;
 use workflows::{
     cases::Notified,
     delivery::Deliver,
-    ids::{OrderId, TicketId},
+    ids::{EventId, OrderId, TicketId},
     mail::Mailer,
-    orders::find,
+    orders::{CancelOrder, cancel, find},
     seat_cache::SeatCache,
-    tickets::{IssueTickets, Paper, TicketKeys, papers, pdf, revoke_in_tx, verify},
+    tickets::{IssueTickets, Paper, TicketKeys, papers, pdf, revocations, revoke_in_tx, verify},
 };
 
 const FROM: &str = "Box office <tickets@example.org>";
@@ -232,6 +232,38 @@ async fn tickets_that_let_nobody_in_are_mailed_to_nobody() {
     let live = papers(&shop.pool, placed.order_id, None).await.unwrap();
     assert_eq!((pages.len(), live.len()), (1, 1));
     assert_eq!(pages[0].codes, [live[0].code.as_str()]);
+}
+
+#[tokio::test]
+async fn gates_learn_which_tickets_were_taken_back_and_of_no_others() {
+    let shop = Shop::open().await;
+    let hold = shop.hold("ann", 3).await;
+    let placed = placement(shop.place(&hold, VISA, "k").await.unwrap());
+    shop.run_until(placed.saga_id, "completed").await;
+    let list = async |after, limit| revocations(&shop.pool, shop.event, after, limit).await.unwrap().unwrap();
+    assert_eq!(list(None, 10).await.tickets, []);
+    let mut back = Vec::new();
+    for seat in &hold.seat_ids[..2] {
+        let request = CancelOrder {
+            order_id: placed.order_id,
+            reason: "ill".to_owned(),
+            seat_ids: Some(vec![seat.clone()]),
+            idempotency_key: Some(seat.clone()),
+            address: None,
+        };
+        let refund = cancel(&shop.engine, &anybody(), request).await.unwrap().cancellation().saga_id;
+        shop.run_until(refund, "completed").await;
+        back.push(TicketId::of(placed.order_id, seat));
+        back.sort_unstable();
+        let whole = list(None, 10).await;
+        assert_eq!((&whole.tickets, whole.after, whole.through), (&back, None, None));
+    }
+    let first = list(None, 1).await;
+    assert_eq!((first.through, first.tickets), (Some(back[0]), vec![back[0]]));
+    let rest = list(first.through, 1).await;
+    assert_eq!((rest.after, rest.through, rest.tickets), (Some(back[0]), None, vec![back[1]]));
+    assert_eq!(revocations(&shop.pool, EventId::fresh(), None, 10).await.unwrap(), None);
+    shop.assert_well().await;
 }
 
 fn paper(event: &str) -> Paper {
