@@ -11,8 +11,8 @@ use crate::{
     commands::{
         approval::ApprovalCommand, audit::AuditCommand, batch::BatchCommand, case::CaseCommand,
         definition::DefinitionCommand, demo::DemoArguments, dev::DevArguments, gateway::GatewayCommand,
-        ledger::LedgerCommand, refund::RefundCommand, saga::SagaCommand, sandbox::SandboxArguments,
-        settlement::SettlementCommand, token::TokenCommand,
+        ledger::LedgerCommand, outbox::OutboxCommand, refund::RefundCommand, saga::SagaCommand,
+        sandbox::SandboxArguments, settlement::SettlementCommand, token::TokenCommand,
     },
     logging,
 };
@@ -91,6 +91,9 @@ pub(crate) enum Command {
     /// Hold what gateways have paid out against the books
     #[command(subcommand)]
     Settlement(SettlementCommand),
+    /// See what could not be delivered, and have it tried again
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
 }
 
 /// Of a process that may have a parent.

@@ -13,6 +13,7 @@ pub(crate) mod dev;
 pub(crate) mod gateway;
 pub(crate) mod ledger;
 pub(crate) mod migrate;
+pub(crate) mod outbox;
 pub(crate) mod refund;
 pub(crate) mod saga;
 pub(crate) mod sandbox;
@@ -50,6 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Approval(asked) => approval::run(asked).await,
         Command::Ledger(asked) => ledger::run(asked).await,
         Command::Settlement(asked) => settlement::run(asked).await,
+        Command::Outbox(asked) => outbox::run(asked).await,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `showrunner settlement`: what gateways have paid out, over the HTTP API.
 
+mod days;
+
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -41,6 +43,9 @@ pub(crate) enum SettlementCommand {
     },
     /// Do something about a line: resume, refund, write-off, received
     Act(Act),
+    /// See days, and sign them off
+    #[command(subcommand)]
+    Days(days::DaysCommand),
 }
 
 /// An act on a line.
@@ -73,6 +78,7 @@ const COLUMNS: [(&str, &str); 8] = [
 /// Does it.
 pub(crate) async fn run(command: SettlementCommand) -> anyhow::Result<()> {
     match command {
+        SettlementCommand::Days(command) => days::run(command).await,
         SettlementCommand::Import { file, gateway, remote } => import(&file, gateway, &remote).await,
         SettlementCommand::Show { id, outcome, open, csv, remote } => {
             let mut query = vec![("limit", "500".to_owned()), ("open", open.to_string())];

@@ -6,6 +6,7 @@ use super::{
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use std::{
     process::Output,
     time::{Duration, Instant},
@@ -65,6 +66,12 @@ impl House {
         text(&output.stdout).trim().to_owned()
     }
 
+    /// Why a command was refused, with its exit status.
+    fn refused(&self, token: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.run(token, arguments);
+        (output.status.code(), text(&output.stderr))
+    }
+
     /// A confirmed order of three seats.
     async fn sold(&self, buyer: &str) -> Value {
         let api = self.api("admin");
@@ -72,7 +79,8 @@ impl House {
         let wish = json!({ "userId": buyer, "bestAvailable": { "count": 3 } });
         let (status, held) = api.ask(Method::POST, &format!("/events/{event}/reserve"), Some(wish)).await;
         assert_eq!(status, StatusCode::CREATED, "{held}");
-        let order = json!({ "reserveId": held["reserveId"], "paymentMethod": "pm_card_visa", "idempotencyKey": buyer });
+        let order = json!({ "reserveId": held["reserveId"], "paymentMethod": "pm_card_visa", "idempotencyKey": buyer,
+            "email": format!("{buyer}@example.org") });
         let (status, placed) = api.ask(Method::POST, "/orders", Some(order)).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{placed}");
         self.order_that(&placed["orderId"], |order| order["status"] == "confirmed").await
@@ -294,4 +302,70 @@ async fn what_the_gateway_refuses_and_what_comes_back_is_replayed() {
     let (_, audit) = house.api("admin").ask(Method::GET, &format!("/audit?object={refund}"), None).await;
     assert_eq!(audit["items"][0]["act"], "refund.replay", "{audit:#}");
     house.on_database(&["check"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_are_signed_off_from_the_command_line() {
+    let house = House::open();
+    let anna = house.dev.printed["finance"].clone();
+    house.sold("ann").await;
+    let (over, to_come) = ("2001-01-01", "2999-01-01");
+    let show = |day| house.say(&anna, &["settlement", "days", "show", day]);
+    let close = |day, reason| ["settlement", "days", "close", day, "--reason", reason];
+    assert_eq!((&show(over)["closed"], &show(over)["closedBy"]), (&json!(false), &Value::Null));
+    let closed = house.say(&anna, &close(over, "all is there"));
+    let signed = (&closed["closed"], &closed["closedBy"], &closed["reason"]);
+    assert_eq!(signed, (&json!(true), &json!("dev-finance"), &json!("all is there")), "{closed:#}");
+    assert_eq!(house.say(&anna, &close(over, "and once more")), closed, "it stays as it was");
+    assert_eq!(show(over), closed);
+    let (status, why) = house.refused(&anna, &close(to_come, "in a hurry"));
+    assert!(status == Some(1) && why.contains("409 not-allowed"), "{status:?} {why}");
+    assert_eq!(house.refused(&anna, &["settlement", "days", "close", over]).0, Some(2), "without a reason");
+    assert_eq!(house.refused(&house.dev.printed["operator"], &["settlement", "days", "show", over]).0, Some(1));
+
+    let table = house.print(&anna, &["settlement", "days", "show", to_come]);
+    let row = |first: &str, second: &str| table.lines().any(|line| line.split_whitespace().take(2).eq([first, second]));
+    assert!(row("gateway:primary:clearing", "150.00") && table.contains("trial balance: 0.00 EUR"), "{table}");
+    let csv = house.print(&anna, &["settlement", "days", "show", to_come, "--csv"]);
+    let lines: Vec<_> = csv.lines().collect();
+    assert!(lines.contains(&"accounts,gateway:primary:clearing,,15000,EUR,"), "{csv}");
+    assert!(lines[0].starts_with("part,name,gateway"), "{csv}");
+    assert_eq!(house.refused(&anna, &["settlement", "days", "show", over, "--csv"]).0, Some(2), "--json and --csv");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_delivered_is_tried_again_from_the_command_line() {
+    let house = House::open();
+    let anna = house.dev.printed["finance"].clone();
+    for buyer in ["ann", "bert"] {
+        house.sold(buyer).await;
+    }
+    let list = |more: &[&str]| house.say(&anna, &[&["outbox", "list"], more].concat());
+    let mails = |page: &Value| {
+        let items = page["items"].as_array().unwrap().iter();
+        items.filter(|one| one["topic"] == "tickets.mail").map(|one| one["messageId"].clone()).collect::<Vec<_>>()
+    };
+    // nobody can send mail here
+    let [newer, older] = mails(&list(&["--state", "waiting"])).try_into().unwrap();
+    assert_eq!(list(&["--state", "dead"])["items"], json!([]));
+    let mut database = PgConnection::connect(&house.dev.printed["Database"]).await.unwrap();
+    let dead =
+        "update engine.outbox set state = 'dead', attempts = 7, last_error = 'away' where topic = 'tickets.mail'";
+    assert_eq!(sqlx::query(dead).execute(&mut database).await.unwrap().rows_affected(), 2);
+
+    let first = list(&["--state", "dead", "--limit", "1"]);
+    assert_eq!(mails(&first), vec![newer.clone()]);
+    let rest = list(&["--state", "dead", "--limit", "1", "--cursor", first["next"].as_str().unwrap()]);
+    assert_eq!((mails(&rest), &rest["next"]), (vec![older.clone()], &Value::Null));
+    let table = house.print(&anna, &["outbox", "list", "--state", "dead"]);
+    assert!(table.contains("LAST ERROR") && table.matches("away").count() == 2, "{table}");
+    let retry = ["outbox", "retry", older.as_str().unwrap(), "--reason", "the server is back"];
+    let retried = house.say(&anna, &retry);
+    assert_eq!((&retried["messageId"], &retried["state"]), (&older, &json!("waiting")), "{retried:#}");
+    assert_eq!(mails(&list(&["--state", "dead"])), [newer]);
+    let (_, audit) = house.api("admin").ask(Method::GET, "/audit?act=outbox.retry", None).await;
+    assert_eq!(audit["items"][0]["reason"], "the server is back", "{audit:#}");
+    let (status, why) = house.refused(&anna, &["outbox", "retry", "msg_00000000000000000000000000000000"]);
+    assert!(status == Some(1) && why.contains("404 not-found"), "{status:?} {why}");
+    assert_eq!(house.refused(&anna, &["outbox", "retry"]).0, Some(2));
 }
