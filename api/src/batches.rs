@@ -293,7 +293,7 @@ impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::NotFound => Self::not_found("batch"),
-            ChangeError::PlannedByAnother(_) | ChangeError::NotAllowed(_) => {
+            ChangeError::PlannedByAnother(_) | ChangeError::NothingToDo | ChangeError::NotAllowed(_) => {
                 Self::new(&kinds::NOT_ALLOWED, format!("{error}."))
             }
             ChangeError::Database(error) => error.into(),

@@ -60,6 +60,11 @@ pub(crate) fn more(answer: &Value) {
     }
 }
 
+/// Whether a plan would do anything to anybody.
+pub(crate) fn would_act(plan: &Value) -> bool {
+    plan["groups"].as_array().into_iter().flatten().any(|group| group["wouldAct"] == true)
+}
+
 /// Keeps a table as narrow as `COLUMNS` says, or else as the terminal is.
 pub(crate) fn fit(table: &mut Table) {
     table.set_content_arrangement(ContentArrangement::Dynamic);

@@ -92,6 +92,9 @@ async fn exactly_what_was_planned_begins_when_a_second_person_consents() {
     assert_eq!(again.body, asked.body, "the same answer as ever");
     let more = app.post("finance", "/refunds/replays", &wish(&[&first])).await.expect(200);
     assert_eq!(more.body["groups"][0]["verdict"], "not done: it is being carried out already");
+    let begin = json!({"planId": more.text("/planId")});
+    let refused = app.post("finance", "/refunds/replays", &begin).await.expect_problem(409, "not-allowed");
+    assert!(refused.text("/detail").starts_with("nothing would be done"), "{:?}", refused.body);
 }
 
 #[tokio::test]

@@ -149,7 +149,11 @@ async fn plan(asked: PlanArguments) -> anyhow::Result<()> {
         return Ok(());
     }
     output::table(answer["groups"].as_array().into_iter().flatten(), &COLUMNS);
-    output::remark(&format!("nothing was done: showrunner batch start {}", output::text(answer.get("planId"))));
+    if output::would_act(&answer) {
+        output::remark(&format!("nothing was done: showrunner batch start {}", output::text(answer.get("planId"))));
+    } else {
+        output::remark("nothing would be done");
+    }
     Ok(())
 }
 

@@ -27,6 +27,9 @@ pub enum ChangeError {
     /// Only whoever has made a plan begins it: the acts are recorded in that name.
     #[error("the plan was made by {0}: make one of your own")]
     PlannedByAnother(String),
+    /// Its plan refuses all of it.
+    #[error("nothing would be done: the plan refuses all of it; plan again when that has changed")]
+    NothingToDo,
     /// Where it stands forbids it.
     #[error("{0}")]
     NotAllowed(String),
@@ -113,6 +116,9 @@ pub(crate) async fn start_in_tx(
     let plan = to_start_in_tx(&mut *tx, batch, by).await?;
     let state = plan.state;
     let Ok(running) = state.on(BatchEvent::Started) else { return Ok(Changed::Already(state)) };
+    if plan.count == 0 {
+        return Err(ChangeError::NothingToDo);
+    }
     if consented.is_some_and(|content| *content != plan.content) {
         return Err(ChangeError::NotAllowed("the plan is not what was asked for".to_owned()));
     }

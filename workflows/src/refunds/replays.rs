@@ -67,7 +67,7 @@ pub enum PlanReplaysError {
 }
 
 /// Finds the refunds, asks their gateways where nobody knows what became of them, says what would become of each, and keeps
-/// that. The same file again is the same plan, whoever brings it.
+/// that. The same file again is the same plan, whoever brings it; where nothing would be done, it may be another one later.
 ///
 /// # Errors
 /// See [`PlanReplaysError`].
@@ -101,6 +101,8 @@ pub async fn plan(
         return Err(PlanReplaysError::TooMany);
     }
     let found = look::look(engine, gateways, &refunds).await?;
+    let items = items(&refunds, &found);
+    let digest = digest.filter(|_| items.iter().any(|item| item.would_act));
     let new = NewBatch {
         batch_id: BatchId::fresh(),
         work: Work::Replays,
@@ -110,7 +112,7 @@ pub async fn plan(
         by: &by,
         file_digest: digest.as_ref().map(<[u8; 32]>::as_slice),
     };
-    let batch_id = if keep(pool, &new, &items(&refunds, &found)).await? { Some(new.batch_id) } else { None };
+    let batch_id = if keep(pool, &new, &items).await? { Some(new.batch_id) } else { None };
     let planned = match (batch_id, digest) {
         (Some(batch_id), _) => shown::of_batch(pool, batch_id, true).await?,
         // two have brought it at the same time

@@ -127,7 +127,7 @@ fn planned(remote: &Remote, answer: &Value) {
     if !bad_lines.is_empty() {
         output::table(&bad_lines, &BAD_LINES);
     }
-    match answer["planId"].as_str() {
+    match answer["planId"].as_str().filter(|_| output::would_act(answer)) {
         Some(plan) if answer["needsSecondPerson"] == true => {
             output::line(&format!("{plan}: begin it with `refund replays start`; a second person has to approve it"));
         }

@@ -16,8 +16,10 @@ use orchestrator::{
 use serde_json::{Value, json};
 use workflows::{
     access::{Principal, Role},
-    approvals::{Asked, Asks, Begun, DecideError, Decision, decide},
-    batches::{BatchEvent, BatchState, Changed, Counts, ItemFilter, Limits, carry_out, change, find, items, start},
+    approvals::{AskError, Asked, Asks, Begun, DecideError, Decision, decide},
+    batches::{
+        BatchEvent, BatchState, ChangeError, Changed, Counts, ItemFilter, Limits, carry_out, change, find, items, start,
+    },
     ids::{ApprovalId, BatchId, OrderId, RefundId},
     orders::OrderStatus,
     refunds::{
@@ -328,6 +330,65 @@ async fn a_run_is_held_up_and_ended_and_fails_no_more_than_it_may() {
     tell(BatchEvent::Aborted).await;
     assert_eq!(run(&shop, batch).await, Counts { fixed: 1, not_attempted: 1, ..Counts::default() });
     assert_eq!(retries(&shop, owed[1].saga).await, 0);
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_fails_too_often_ends_itself_and_names_what_it_has_not_tried() {
+    // no run is judged by fewer than ten
+    const TRIED: usize = 10;
+    let shop = Shop::open().await;
+    let owed = refused(&shop, TRIED + 3).await;
+    shop.gateway_fault(json!({"fault": "decline", "operation": "refund"})).await;
+    let wary = PlanReplays {
+        limits: Limits { concurrency: 1, abort_at_failure_permille: Some(500), ..FAST },
+        ..wanted(Selection::Refunds(owed.iter().map(|owed| owed.refund).collect()), "ann")
+    };
+    let batch = plan(&shop.engine, shop.gateways(), wary).await.unwrap().batch_id.unwrap();
+    begin_together(&shop, batch, "ann").await;
+    assert_eq!(run(&shop, batch).await, Counts { failed_again: 10, not_attempted: 3, ..Counts::default() });
+    let ended = find(&shop.pool, batch).await.unwrap().unwrap();
+    assert_eq!((ended.state, ended.end_reason.as_deref()), (BatchState::Aborted, Some("10 of 10 failed again")));
+
+    let results = items(&shop.pool, batch, ItemFilter::default(), 100).await.unwrap();
+    let told: Vec<_> =
+        results.iter().map(|item| (item.refund_id.unwrap(), item.result, item.detail.as_deref())).collect();
+    let failed = |owed: &Owed| (owed.refund, "failedAgain", Some("refund-failed:generic_decline"));
+    let left = |owed: &Owed| (owed.refund, "notAttempted", Some("the batch was aborted"));
+    let (tried, untried) = owed.split_at(TRIED);
+    assert_eq!(told, tried.iter().map(failed).chain(untried.iter().map(left)).collect::<Vec<_>>());
+    for owed in &owed {
+        let tried = usize::from(tried.iter().any(|one| one.refund == owed.refund));
+        assert_eq!(retries(&shop, owed.saga).await, tried);
+    }
+    shop.heal_gateway().await;
+    let again = wanted(Selection::FailedAgainIn(batch), "ann");
+    let again = plan(&shop.engine, shop.gateways(), again).await.unwrap().batch_id.unwrap();
+    begin_together(&shop, again, "ann").await;
+    assert_eq!(run(&shop, again).await, Counts { fixed: 10, ..Counts::default() });
+    is_back(&shop, tried).await;
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_would_do_nothing_is_not_begun() {
+    let shop = Shop::open().await;
+    let back = cancelled_order(&shop).await;
+    shop.run_until(back.saga, "completed").await;
+    let text = format!("refundId\n{}\n", back.refund);
+    let bring = async || {
+        let selection = Selection::File(read(text.as_bytes()).unwrap());
+        plan(&shop.engine, shop.gateways(), wanted(selection, "ann")).await.unwrap()
+    };
+    let (first, again) = (bring().await, bring().await);
+    for planned in [&first, &again] {
+        assert_eq!(said(planned), [("not done: all of it has gone back", 1, 0)]);
+        let asks = Asks::new(shop.engine.clone(), &BookingSettings::default());
+        let begun = asks.start_replays(planned.batch_id.unwrap(), by("ann")).await;
+        assert!(matches!(begun, Err(AskError::Batch(ChangeError::NothingToDo))), "{begun:?}");
+    }
+    // what it says may be otherwise tomorrow
+    assert_ne!(first.batch_id, again.batch_id);
     shop.assert_well().await;
 }
 
