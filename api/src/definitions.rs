@@ -1,5 +1,8 @@
 //! Definitions: looking at them, adding versions, choosing the one that new sagas use.
 
+pub(crate) mod diff;
+pub(crate) mod mock_run;
+
 use crate::{
     auth::{Address, Caller},
     card_data,
@@ -24,6 +27,7 @@ use orchestrator::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use workflows::approvals::Activation;
 
@@ -58,6 +62,8 @@ pub(crate) struct Version {
     active: bool,
     created_at: Time,
     created_by: String,
+    /// How many sagas that are not finished run on it, by state; those that have none are left out.
+    live: BTreeMap<String, i64>,
 }
 
 /// What one version says.
@@ -87,6 +93,7 @@ impl From<Listed> for DefinitionListed {
             active: chosen == Some(one.version),
             created_at: one.created_at.into(),
             created_by: one.created_by,
+            live: one.live,
         };
         let activated_at = listed.active.as_ref().map(|active| Time(active.activated_at));
         let (chosen_by, reason) = listed.active.map(|active| (active.chosen_by, active.reason)).unwrap_or_default();

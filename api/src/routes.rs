@@ -141,6 +141,8 @@ fn definitions() -> Vec<Route> {
         route(VIEWER, routes!(definitions::list), &[&kinds::INVALID_CURSOR]),
         route(VIEWER, routes!(definitions::show), &[&kinds::NOT_FOUND]),
         route(VIEWER, routes!(definitions::show_version), &[&kinds::NOT_FOUND]),
+        route(VIEWER, routes!(definitions::diff::diff), &[&kinds::NOT_FOUND]),
+        route(OPERATOR, routes!(definitions::mock_run::run), &[&kinds::NOT_FOUND, &kinds::INVALID_INPUT]),
         route(OPERATOR, routes!(definitions::put), &[&kinds::INVALID_DEFINITION]),
         route(OPERATOR, routes!(definitions::activate), &[&kinds::NOT_FOUND]),
     ]

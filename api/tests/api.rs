@@ -9,6 +9,8 @@ mod batches;
 mod booking;
 #[path = "api/cases.rs"]
 mod cases;
+#[path = "api/definitions.rs"]
+mod definitions;
 #[path = "api/gateways.rs"]
 mod gateways;
 #[path = "api/guards.rs"]

@@ -1,5 +1,6 @@
 //! Definitions: what a saga does, as data. `docs/definitions.md` describes the YAML.
 
+mod differences;
 mod inputs;
 pub mod mapping;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tree;
 mod units;
 mod validate;
 
+pub use differences::{Difference, differences};
 pub use schema::InputMistake;
 pub(crate) use schema::{compile, input_mistakes};
 

@@ -221,7 +221,7 @@ impl<S: Store> Engine<S> {
 
 /// What a step's action takes: what a person has given, or else what the definition says. A compensation and a probe take
 /// what their action takes.
-fn step_input(step: &Step, run: &Run) -> Result<Value, MappingError> {
+pub(crate) fn step_input(step: &Step, run: &Run) -> Result<Value, MappingError> {
     match &run.step(&step.step).input {
         Some(given) => Ok(given.clone()),
         None => mapping::step_input(step, &run.input, &run.outputs()),

@@ -26,6 +26,7 @@ pub mod demo;
 pub mod group_commit;
 pub mod history;
 pub mod ids;
+pub mod mock_run;
 pub mod outbox;
 pub mod projection;
 pub mod schedules;

@@ -73,7 +73,7 @@ pub(crate) struct JournalEntry {
 
 impl JournalEntry {
     /// An entry as this caller may see it.
-    pub(super) fn of(recorded: &Recorded, redacted: bool) -> Self {
+    pub(crate) fn of(recorded: &Recorded, redacted: bool) -> Self {
         let entry = &recorded.entry;
         Self {
             seq: recorded.seq,

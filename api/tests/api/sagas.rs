@@ -250,12 +250,7 @@ async fn acts_and_refusals_are_recorded() {
 #[tokio::test]
 async fn definitions_become_versions_and_active_by_choice() {
     let app = App::new().await;
-    let put = async |name: &str, yaml: &str| {
-        let request = Request::put(format!("/definitions/{name}"))
-            .header(header::AUTHORIZATION, format!("Bearer {}", app.token("operator")))
-            .header(header::CONTENT_TYPE, "application/yaml");
-        app.send(request.body(Body::from(yaml.to_owned())).unwrap()).await
-    };
+    let put = async |name: &str, yaml: &str| app.put_yaml("operator", &format!("/definitions/{name}"), yaml).await;
     let bad =
         put("mine", "saga: mine\ninput: { type: object }\nsteps:\n  - step: a\n    action: no.such\n    colour: red\n")
             .await;

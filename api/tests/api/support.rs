@@ -217,6 +217,13 @@ impl App {
         self.call(who, Method::PUT, path, Some(body)).await
     }
 
+    pub(crate) async fn put_yaml(&self, who: &str, path: &str, yaml: &str) -> Answer {
+        let request = Request::put(path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token(who)))
+            .header(header::CONTENT_TYPE, "application/yaml");
+        self.send(request.body(Body::from(yaml.to_owned())).unwrap()).await
+    }
+
     /// Has one person stop a saga, and another one consent.
     pub(crate) async fn kill(&self, saga: &str, seq: i64) {
         let kill = json!({"reason": "r", "seq": seq});

@@ -1,6 +1,7 @@
 //! `showrunner definition`: what there is to run, over the HTTP API.
 
 mod local;
+mod mock_run;
 
 use std::{
     fs,
@@ -9,6 +10,8 @@ use std::{
 
 use anyhow::Context;
 use clap::Subcommand;
+use orchestrator::definition::{self, Definition};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{arguments::Remote, output};
@@ -38,9 +41,25 @@ pub(crate) enum DefinitionCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show how a document differs from the active version, or from another
+    /// Show what a document, or a version, says otherwise than the active version or another
     Diff {
-        /// A YAML document
+        /// A YAML document, or the name of a definition
+        #[arg(value_name = "FILE|NAME")]
+        what: PathBuf,
+        /// Not the active version of it
+        #[arg(long)]
+        version: Option<u32>,
+        /// Of a name: against this version, not the active one or the one before
+        #[arg(long)]
+        against: Option<u32>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show what a saga would do: nothing is called and nothing is written
+    MockRun {
+        /// The definition's name
+        name: String,
+        /// JSON: `{"input": ..., "answers": {STEP: {"action": [...]}}, "signals": [...]}`
         file: PathBuf,
         /// Not the active version
         #[arg(long)]
@@ -69,8 +88,8 @@ pub(crate) enum DefinitionCommand {
     },
 }
 
-const COLUMNS: [(&str, &str); 4] =
-    [("NAME", "/name"), ("VERSION", "/version"), ("ACTIVE", "/active"), ("DIGEST", "/digest")];
+const COLUMNS: [(&str, &str); 5] =
+    [("NAME", "/name"), ("VERSION", "/version"), ("ACTIVE", "/active"), ("SAGAS", "/sagas"), ("DIGEST", "/digest")];
 
 /// How many definitions are asked for at once.
 const PAGE: u32 = 500;
@@ -81,7 +100,13 @@ pub(crate) async fn run(command: DefinitionCommand) -> anyhow::Result<()> {
         DefinitionCommand::List { remote } => list(&remote).await,
         DefinitionCommand::Show { name, version, remote } => show(&name, version, &remote).await,
         DefinitionCommand::Validate { file, json } => local::validate(&file, json),
-        DefinitionCommand::Diff { file, version, remote } => diff(&file, version, &remote).await,
+        DefinitionCommand::Diff { what, version, against, remote } => match what.to_str() {
+            Some(name) if !what.exists() && !name.contains(['/', '.']) => {
+                versions(name, version, against, &remote).await
+            }
+            _ => diff(&what, version, &remote).await,
+        },
+        DefinitionCommand::MockRun { name, file, version, remote } => try_out(&name, &file, version, &remote).await,
         DefinitionCommand::Apply { file, remote } => apply(&file, &remote).await,
         DefinitionCommand::Activate { name, version, reason, remote } => {
             let path = ["definitions", &name, &version.to_string(), "activate"];
@@ -114,9 +139,17 @@ async fn list(remote: &Remote) -> anyhow::Result<()> {
     if remote.json {
         output::json(&json!({ "items": items, "next": null }));
     } else {
+        items.iter_mut().for_each(count_live);
         output::table(&items, &COLUMNS);
     }
     Ok(())
+}
+
+/// How many sagas run on all versions of a definition, for its row.
+fn count_live(definition: &mut Value) {
+    let versions = definition["versions"].as_array().into_iter().flatten();
+    let live = versions.flat_map(|version| version["live"].as_object().into_iter().flat_map(|live| live.values()));
+    definition["sagas"] = json!(live.filter_map(Value::as_i64).sum::<i64>());
 }
 
 async fn show(name: &str, version: Option<u32>, remote: &Remote) -> anyhow::Result<()> {
@@ -131,16 +164,70 @@ async fn get(name: &str, version: Option<u32>, remote: &Remote) -> anyhow::Resul
     Ok(remote.client().get(&path, &[]).await?)
 }
 
+/// A document against a version.
 async fn diff(file: &Path, version: Option<u32>, remote: &Remote) -> anyhow::Result<()> {
-    let (name, ours) = local::document(file)?;
+    let ours = local::document(file)?;
+    let name = ours.saga.clone();
     let theirs = get(&name, version, remote).await?;
-    let differences = local::differences(&theirs["document"], &ours);
+    let known =
+        Definition::deserialize(&theirs["document"]).context("this release does not read the server's version")?;
+    let found: Vec<_> = definition::differences(&known, &ours)?
+        .into_iter()
+        .map(|one| json!({ "path": one.path, "before": one.before, "after": one.after }))
+        .collect();
+    tell(&json!({ "name": name, "against": theirs["version"], "differences": found }), remote);
+    Ok(())
+}
+
+/// A version against another.
+async fn versions(name: &str, version: Option<u32>, against: Option<u32>, remote: &Remote) -> anyhow::Result<()> {
+    let version = version_of(name, version, remote).await?;
+    let against: Vec<_> = against.map(|against| ("against", against.to_string())).into_iter().collect();
+    let found = remote.client().get(&["definitions", name, &version, "diff"], &against).await?;
+    tell(&found, remote);
+    Ok(())
+}
+
+/// What differs, a line each: what only the first says with `-`, what only the second says with `+`.
+fn tell(found: &Value, remote: &Remote) {
     if remote.json {
-        output::json(&json!({ "name": name, "version": theirs["version"], "differences": differences }));
-    } else if differences.is_empty() {
-        output::line(&format!("{name} version {} says the same", output::text(theirs.get("version"))));
+        return output::json(found);
+    }
+    let differences = found["differences"].as_array().into_iter().flatten();
+    let lines: Vec<_> = differences.flat_map(lines_of).collect();
+    if lines.is_empty() {
+        let (name, against) = (output::text(found.get("name")), output::text(found.get("against")));
+        output::line(&format!("{name} version {against} says the same"));
+    }
+    lines.iter().for_each(|line| output::line(line));
+}
+
+fn lines_of(difference: &Value) -> Vec<String> {
+    let path = output::text(difference.get("path"));
+    let line = |(sign, side): (char, &str)| {
+        let value = difference.get(side).filter(|value| !value.is_null())?;
+        Some(format!("{sign} {path}: {value}"))
+    };
+    [('-', "before"), ('+', "after")].into_iter().filter_map(line).collect()
+}
+
+/// The version that is asked for, or the active one.
+async fn version_of(name: &str, version: Option<u32>, remote: &Remote) -> anyhow::Result<String> {
+    Ok(match version {
+        Some(version) => version.to_string(),
+        None => output::text(get(name, None, remote).await?.get("version")),
+    })
+}
+
+async fn try_out(name: &str, file: &Path, version: Option<u32>, remote: &Remote) -> anyhow::Result<()> {
+    let script = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let script: Value = serde_json::from_str(&script).with_context(|| format!("{} is not JSON", file.display()))?;
+    let version = version_of(name, version, remote).await?;
+    let run = remote.client().post(&["definitions", name, &version, "mock-run"], &script).await?;
+    if remote.json {
+        output::json(&run);
     } else {
-        differences.iter().for_each(|line| output::line(line));
+        mock_run::draw(&run);
     }
     Ok(())
 }
@@ -169,7 +256,15 @@ fn name_of(document: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::name_of;
+    use super::*;
+
+    #[test]
+    fn a_difference_is_a_line_for_each_side() {
+        let lines = |difference: Value| lines_of(&difference);
+        let both = lines(json!({ "path": "steps.pay.timeout", "before": 5, "after": 6 }));
+        assert_eq!(both, ["- steps.pay.timeout: 5", "+ steps.pay.timeout: 6"]);
+        assert_eq!(lines(json!({ "path": "deadline", "before": 1, "after": null })), ["- deadline: 1"]);
+    }
 
     #[test]
     fn a_document_says_what_it_is_called() {

@@ -4,12 +4,17 @@ use super::{ActivateError, Applied, ApplyError, Catalog, Known};
 use crate::{
     acts::{DoneAct, record_in_tx},
     definition::{Definition, Mistake},
+    saga::State,
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// Who brought what no person has applied.
 const BINARY: &str = "showrunner";
@@ -67,6 +72,8 @@ pub struct Version {
     pub created_at: DateTime<Utc>,
     /// Who or what brought it.
     pub created_by: String,
+    /// How many sagas that are not finished run on it, by state; those that have none are left out.
+    pub live: BTreeMap<String, i64>,
 }
 
 impl Catalog {
@@ -181,6 +188,7 @@ impl Catalog {
     /// # Errors
     /// When the database does not answer.
     pub async fn list(&self) -> Result<Vec<Listed>, sqlx::Error> {
+        let mut live = self.live().await?;
         let rows = sqlx::query!(
             r#"select d.name, d.version, d.digest, d.created_at, d.created_by,
                       a.version as "active?", a.chosen_by, a.reason, a.activated_at as "activated_at?"
@@ -192,6 +200,7 @@ impl Catalog {
         let mut listed: Vec<Listed> = Vec::new();
         for row in rows {
             let version = Version {
+                live: live.remove(&(row.name.clone(), row.version)).unwrap_or_default(),
                 version: row.version,
                 digest: row.digest,
                 created_at: row.created_at,
@@ -219,6 +228,23 @@ impl Catalog {
     /// When the database does not answer.
     pub async fn versions(&self, name: &str) -> Result<Option<Listed>, sqlx::Error> {
         Ok(self.list().await?.into_iter().find(|listed| listed.name == name))
+    }
+
+    /// How many sagas that are not finished run on each version, by state.
+    async fn live(&self) -> Result<HashMap<(String, i32), BTreeMap<String, i64>>, sqlx::Error> {
+        let live = State::ALL.into_iter().filter(|state| !state.is_finished()).map(|state| state.as_str().to_owned());
+        let rows = sqlx::query!(
+            r#"select definition, version, state, count(*) as "sagas!" from engine.sagas
+               where state = any($1) and state <> 'completed' group by definition, version, state"#,
+            &live.collect::<Vec<_>>()
+        )
+        .fetch_all(self.0.store.pool())
+        .await?;
+        let mut counts = HashMap::<_, BTreeMap<_, _>>::new();
+        for row in rows {
+            counts.entry((row.definition, row.version)).or_default().insert(row.state, row.sagas);
+        }
+        Ok(counts)
     }
 
     /// A version; without a number the active one, or the newest where none is active yet.
