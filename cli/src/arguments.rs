@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use reqwest::Url;
 use secrecy::SecretString;
 
@@ -64,6 +65,11 @@ pub(crate) enum Command {
     Token(TokenCommand),
     /// Print what is in force, secrets masked
     Config(JsonArguments),
+    /// Print what a shell needs to complete commands and options
+    Completion {
+        /// Which shell
+        shell: Shell,
+    },
     /// Look into sagas and repair them
     #[command(subcommand)]
     Saga(SagaCommand),

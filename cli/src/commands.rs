@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod case;
 pub(crate) mod check;
+pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod definition;
 pub(crate) mod demo;
@@ -41,6 +42,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Check(asked) => check::run(&configured(file)?, &asked).await,
         Command::Audit(asked) => audit::run(&configured(file)?, asked).await,
         Command::Token(asked) => token::run(&configured(file)?, asked).await,
+        Command::Completion { shell } => completion::run(shell),
         Command::Config(asked) => config::run(file, &asked),
         Command::Saga(asked) => saga::run(asked).await,
         Command::Batch(asked) => batch::run(asked).await,

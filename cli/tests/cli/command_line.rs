@@ -61,3 +61,29 @@ fn the_configuration_is_printed_without_its_secrets() {
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["worker"]["concurrency"], 256);
 }
+
+/// What bash offers for the last of these words, with our script.
+fn offered(words: &[&str]) -> Vec<String> {
+    let (last, before) = words.split_last().unwrap();
+    let ask = format!(
+        "source <('{}' completion bash); COMP_WORDS=({}); COMP_CWORD={}; _showrunner showrunner {last:?} {:?}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        env!("CARGO_BIN_EXE_showrunner"),
+        words.join(" "),
+        before.len(),
+        before.last().unwrap(),
+    );
+    let answered = Command::new("bash").args(["--norc", "-c", &ask]).output().unwrap();
+    assert!(answered.status.success(), "{}", text(&answered.stderr));
+    text(&answered.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn shells_complete_commands_and_options() {
+    assert_eq!(offered(&["showrunner", "saga", "re"]), ["retry", "resume"]);
+    assert_eq!(offered(&["showrunner", "definition", "mock-run", "--ver"]), ["--version"]);
+    for shell in ["zsh", "fish", "powershell", "elvish"] {
+        let script = text(&showrunner(&["completion", shell], &[]).stdout);
+        assert!(script.contains("mock-run"), "{shell}");
+    }
+    assert_eq!(showrunner(&["completion", "cmd"], &[]).status.code(), Some(2));
+}
