@@ -22,6 +22,8 @@ use tracing::Instrument;
 
 /// The header by which an answer is found in the log.
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The trace that a request is part of (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
 /// The longest request id that is taken from a client.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Routes that must answer when nothing else can.
@@ -35,11 +37,15 @@ pub(crate) async fn around(State(state): State<ApiState>, request: Request, next
     // The template, never the address itself: people put into addresses what must not be in a log.
     let route = request.extensions().get::<MatchedPath>().map_or("(none)", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!(
-        "request", request.id = %request_id, http.method = %method, http.route = route,
-        actor = tracing::field::Empty, saga.id = tracing::field::Empty, order.id = tracing::field::Empty,
+        "request", otel.kind = "server", otel.name = format!("{method} {route}"), request.id = %request_id, http.method = %method, http.route = route,
+        http.status = tracing::field::Empty, actor = tracing::field::Empty, saga.id = tracing::field::Empty, order.id = tracing::field::Empty,
     );
+    if let Some(trace) = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()) {
+        state.engine.traces().follow(&span, trace);
+    }
     let mut response = bounded(&state, &route, request, next).instrument(span.clone()).await;
     finish(&mut response, &request_id);
+    span.record("http.status", response.status().as_u16());
     span.in_scope(|| note(&method, &route, response.status(), begun));
     response
 }

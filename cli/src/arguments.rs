@@ -15,6 +15,7 @@ use crate::{
         ledger::LedgerCommand, outbox::OutboxCommand, refund::RefundCommand, saga::SagaCommand,
         sandbox::SandboxArguments, settlement::SettlementCommand, token::TokenCommand,
     },
+    config::{Environment, load},
     logging,
 };
 
@@ -37,6 +38,22 @@ impl Arguments {
             Command::Demo(_) => logging::QUIET_FILTER,
             _ => logging::DEFAULT_FILTER,
         }
+    }
+}
+
+impl Arguments {
+    /// Where the spans of what is about to run go, if anywhere. What is wrong with the configuration is said by the command
+    /// itself.
+    pub(crate) fn otlp_endpoint(&self) -> Option<String> {
+        let endpoint = match self.command {
+            Command::Api | Command::Worker(_) => {
+                load(self.config.as_deref(), &Environment::of_this_process()).ok()?.config.telemetry.otlp_endpoint
+            }
+            // its configuration is written when it starts
+            Command::Dev(_) => std::env::var("SHOWRUNNER_TELEMETRY__OTLP_ENDPOINT").ok()?,
+            _ => return None,
+        };
+        Some(endpoint).filter(|endpoint| !endpoint.is_empty())
     }
 }
 

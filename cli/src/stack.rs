@@ -37,6 +37,7 @@ use workflows::{
 };
 
 use crate::config::{Breaker, Config, Gateway, Mail, Protocol};
+use crate::traces::traces;
 
 use cases::Asking;
 
@@ -128,6 +129,7 @@ impl Stack {
         })?;
         let settings = EngineSettings {
             lease_secs: i32::try_from(config.worker.lease_secs).context("worker.lease_secs is too long")?,
+            traces: traces(),
             ..EngineSettings::default()
         };
         let engine = Engine::new(settings, pool.clone(), Arc::new(registry), Arc::new(BookingProjection));

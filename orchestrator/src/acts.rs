@@ -30,6 +30,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::{str::FromStr, sync::Arc};
+use tracing::Instrument;
 
 /// What a person asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -254,7 +255,7 @@ impl<S: Store> Engine<S> {
     pub async fn act(&self, request: ActRequest) -> Result<ActAnswer, ActError> {
         let engine = self.clone();
         // A client that hangs up must not leave a transaction behind.
-        let acting = tokio::spawn(async move { engine.act_now(&request).await });
+        let acting = tokio::spawn(async move { engine.act_now(&request).await }.in_current_span());
         acting.await.map_err(|_| ActError::Database(sqlx::Error::WorkerCrashed))?
     }
 

@@ -16,6 +16,7 @@ use crate::{
     run::Run,
     start::{Prepared, Start, StartError, Started, Starts},
     store::{Postgres, Store},
+    trace::Traces,
     wakeups,
     watch::{Overdue, Watch},
 };
@@ -49,6 +50,8 @@ pub struct EngineSettings {
     pub local_steps_max: u32,
     /// Where the ids of sagas and moves come from.
     pub ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
+    /// How traces go along with sagas.
+    pub traces: Traces,
 }
 
 impl Default for EngineSettings {
@@ -57,6 +60,7 @@ impl Default for EngineSettings {
             lease_secs: 30,
             chance: Arc::new(|ceiling| rand::random_range(0..=ceiling)),
             ids: Arc::new(fresh_uuid),
+            traces: Traces::default(),
             local_steps_max: LOCAL_STEPS_MAX,
         }
     }
@@ -72,6 +76,7 @@ struct Shared<S: Store> {
     projection: Arc<dyn Projection<S>>,
     lease_secs: i32,
     ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
+    traces: Traces,
     moves: GroupCommit<Moves<S>, S>,
     starts: GroupCommit<Starts, S>,
     clock: DatabaseClock,
@@ -119,6 +124,12 @@ impl Claimed {
     #[must_use]
     pub fn step(&self) -> Option<String> {
         crate::moves::current_step(&self.known.definition, &self.run)
+    }
+
+    /// The trace that the saga is part of, as a W3C `traceparent`.
+    #[must_use]
+    pub fn trace(&self) -> Option<&str> {
+        self.run.trace.as_deref()
     }
 
     pub(crate) fn is_lost(&self) -> bool {
@@ -212,6 +223,7 @@ impl<S: Store> Engine<S> {
             projection,
             lease_secs: settings.lease_secs,
             ids: settings.ids,
+            traces: settings.traces,
             clock: DatabaseClock::default(),
             watch,
             holds: Holds::default(),
@@ -226,6 +238,12 @@ impl<S: Store> Engine<S> {
 
     pub(crate) fn fresh_id(&self) -> Uuid {
         (self.0.ids)()
+    }
+
+    /// How traces go along with sagas.
+    #[must_use]
+    pub fn traces(&self) -> &Traces {
+        &self.0.traces
     }
 
     /// The definitions.
@@ -293,7 +311,7 @@ impl<S: Store> Engine<S> {
             None => self.0.catalog.active(&start.definition).await?,
         };
         match known {
-            Some(known) => Prepared::new(saga_id, start, &known),
+            Some(known) => Ok(Prepared::new(saga_id, start, &known)?.traced(self.traces().current())),
             None => Err(StartError::UnknownDefinition { name: start.definition, version: start.version }),
         }
     }

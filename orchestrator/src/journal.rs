@@ -114,6 +114,9 @@ pub enum Entry {
         parent: Option<SagaId>,
         /// Who started it.
         by: String,
+        /// The trace that it is part of, as a W3C `traceparent`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<String>,
     },
     /// An external attempt is about to be made.
     Intended {

@@ -32,6 +32,7 @@ pub mod projection;
 pub mod schedules;
 pub mod start;
 pub mod store;
+pub mod trace;
 pub mod view;
 
 mod canonical;

@@ -170,6 +170,7 @@ impl<'a, S: Store> Stage<'a, S> {
             deadline_at: deadline,
             parent: None,
             by: "a mock run".to_owned(),
+            trace: None,
         };
         let journal = vec![Recorded { seq: 1, at, entry: started }];
         let mut signals: Vec<_> =

@@ -71,6 +71,23 @@ pub enum Phase {
     },
 }
 
+impl Phase {
+    /// For logs and traces.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Untouched => "untouched",
+            Self::Open => "open",
+            Self::Retry(_) => "retry",
+            Self::Doubt(_) => "inDoubt",
+            Self::Waiting(_) => "waiting",
+            Self::Parked { .. } => "parked",
+            Self::Done => "done",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// Why a step that waited runs again.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resumed {
@@ -217,6 +234,8 @@ pub struct Run {
     pub keys_of: SagaId,
     /// The saga that goes on in its place.
     pub forked_into: Option<SagaId>,
+    /// The trace that it is part of, as a W3C `traceparent`.
+    pub trace: Option<String>,
 }
 
 impl Run {
@@ -234,7 +253,8 @@ impl Run {
     }
 
     fn begin(saga_id: SagaId, first: &Recorded) -> Result<Self, Corrupt> {
-        let Entry::Started { definition, version, input, tags, starts_at, deadline_at, parent, .. } = &first.entry
+        let Entry::Started { definition, version, input, tags, starts_at, deadline_at, parent, trace, .. } =
+            &first.entry
         else {
             return Err(Corrupt::Start { saga_id, seq: first.seq });
         };
@@ -262,6 +282,7 @@ impl Run {
             pause_until: None,
             keys_of: saga_id,
             forked_into: None,
+            trace: trace.clone(),
         })
     }
 

@@ -93,6 +93,8 @@ pub struct Prepared {
     deadline: Option<std::time::Duration>,
     first_step: Option<String>,
     digest: String,
+    /// The trace that it is part of.
+    trace: Option<String>,
     /// Whoever asks for it, for the record of acts; what starts by itself is in the journal alone.
     asked: Option<Asked>,
 }
@@ -123,6 +125,7 @@ impl Prepared {
             deadline: known.definition.deadline,
             first_step: known.definition.steps.first().map(|step| step.step.clone()),
             digest: canonical::digest(&body),
+            trace: None,
             asked: None,
             start,
         })
@@ -194,6 +197,12 @@ async fn start_many<T: Tx + ?Sized>(tx: &mut T, prepared: &[&Prepared]) -> Resul
 }
 
 impl Prepared {
+    /// It is part of this trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<String>) -> Self {
+        Self { trace, ..self }
+    }
+
     /// It is asked for by a person or a program, and stands in the record of what they do.
     #[must_use]
     pub fn asked_from(self, address: Option<IpAddr>) -> Self {
@@ -240,6 +249,7 @@ impl Prepared {
                 deadline_at,
                 parent: self.start.parent,
                 by: self.start.by.clone(),
+                trace: self.trace.clone(),
             },
         )
     }

@@ -31,9 +31,7 @@ pub(crate) struct Turned(Mutex<Option<(Claimed, Report)>>);
 pub(crate) async fn take_turn(turn: Turn, engine: Data<Engine>) -> Result<Turned, Infallible> {
     let begun = Instant::now();
     let (definition, step) = (turn.claimed.definition().to_owned(), turn.claimed.step().unwrap_or_default());
-    let span =
-        tracing::info_span!("turn", saga.id = %turn.claimed.saga_id(), saga.definition = definition, step.name = step);
-    let executed = engine.execute(turn.claimed).instrument(span).await;
+    let executed = engine.execute(turn.claimed).await;
     let labels = [("definition", definition), ("step", step)];
     metrics::histogram!("showrunner_turn_seconds", &labels).record(begun.elapsed());
     Ok(Turned(Mutex::new(Some(executed))))
@@ -79,18 +77,34 @@ where
     fn call(&mut self, task: Task<Turn>) -> Self::Future {
         let settle = self.settle.clone();
         let Turn { claimed, slot } = task.args.clone();
+        let span = settle.span(&claimed);
         let turned = self.inner.call(task);
-        Box::pin(async move {
+        let turn = async move {
             match turned.await.map_err(Into::into) {
                 Ok(turned) => settle.settle(turned, slot).await,
                 Err(error) => settle.give_up(claimed, error).await,
             }
             Ok(())
-        })
+        };
+        Box::pin(turn.instrument(span))
     }
 }
 
 impl Settle {
+    /// The span of one turn, in the trace of what has asked for its saga.
+    fn span(&self, claimed: &Claimed) -> tracing::Span {
+        let step = claimed.step().unwrap_or_default();
+        let span = tracing::info_span!(
+            "turn", otel.name = step, saga.id = %claimed.saga_id(), saga.definition = claimed.definition(), step.name = step,
+            step.outcome = tracing::field::Empty, attempt.number = tracing::field::Empty,
+            steps.done = tracing::field::Empty,
+        );
+        if let Some(trace) = claimed.trace() {
+            self.engine.traces().follow(&span, trace);
+        }
+        span
+    }
+
     async fn settle(&self, turned: Turned, slot: Arc<OwnedSemaphorePermit>) {
         let executed = turned.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Some((claimed, report)) = executed else { return };

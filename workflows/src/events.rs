@@ -9,7 +9,7 @@ pub use listing::{EventFilter, EventPage, ListError, list};
 pub use local_time::{TimeError, read_time};
 pub use new_event::{CheckedEvent, CheckedSection, Mistake, NewEvent, NewSection, SEATS_PER_EVENT_MAX};
 
-use crate::ids::EventId;
+use crate::{ids::EventId, spawned};
 use chrono::{DateTime, Utc};
 use orchestrator::{
     acts::{DoneAct, record_in_tx},
@@ -95,8 +95,8 @@ pub async fn create(pool: &PgPool, event: &NewEvent, by: Author<'_>) -> Result<C
     let seat_count = checked.seat_count();
     let (pool, name, address) = (pool.clone(), by.name.to_owned(), by.address);
     // in a task of its own: a caller that hangs up must not drop a transaction while it begins
-    let stored = tokio::spawn(async move { store(&pool, event_id, &checked, Author { name: &name, address }).await });
-    crate::spawned::finish(stored).await?;
+    let stored = async move { store(&pool, event_id, &checked, Author { name: &name, address }).await };
+    spawned::run(stored).await?;
     Ok(Created { event_id, seat_count })
 }
 

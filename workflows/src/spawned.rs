@@ -2,6 +2,12 @@
 //! begins can leave the connection in a state that loses the next borrower's write.
 
 use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+/// Does the work in a task of its own, as part of what is going on.
+pub(crate) async fn run<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    finish(tokio::spawn(work.in_current_span())).await
+}
 
 /// Waits for such work. Its panic is ours.
 pub(crate) async fn finish<T>(work: JoinHandle<T>) -> T {

@@ -30,6 +30,7 @@ mod preference;
 mod replays;
 mod stops;
 mod tickets;
+mod traces;
 mod versions;
 mod webhooks;
 mod zombies;

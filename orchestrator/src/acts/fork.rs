@@ -104,6 +104,7 @@ impl<S: Store> Engine<S> {
             deadline_at: deadline.map(|deadline| now + deadline),
             parent: None,
             by: by.to_owned(),
+            trace: run.trace.clone(),
         };
         let start = Append::start(saga_id, now, Some(step.to_owned()), started);
         tx.create(std::slice::from_ref(&start), &[0]).await?;

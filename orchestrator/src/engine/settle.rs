@@ -2,13 +2,13 @@
 
 use super::{Claimed, Engine, MOVES_PER_CLAIM_MAX, Settled};
 use crate::{
-    action::{Failure, Halt},
+    action::{Failure, Halt, Lane},
     catalog::Known,
     execute::Report,
     group_commit::CommitError,
     moves::{Move, Outcome, What},
     plan::Next,
-    run::Run,
+    run::{Phase, Run},
     start::Prepared,
     store::Store,
 };
@@ -33,6 +33,7 @@ impl<S: Store> Engine<S> {
         }
         match outcome {
             Outcome::Moved { run, next, .. } => {
+                tell(&claimed.run, &run);
                 claimed.run = run;
                 claimed.hold.clear();
                 claimed.run.count_when_finished();
@@ -114,6 +115,28 @@ impl<S: Store> Engine<S> {
             alone: false,
         }
     }
+}
+
+/// Says in the turn's span what has become of the step that it was about, and which were done: local ones go along.
+fn tell(before: &Run, after: &Run) {
+    let turn = tracing::Span::current();
+    if turn.is_disabled() {
+        return;
+    }
+    let mut done = Vec::new();
+    for (name, step) in &after.steps {
+        for lane in [Lane::Forward, Lane::Compensation] {
+            let (was, is) = (before.step(name).lane(lane).clone(), step.lane(lane));
+            if was.phase == is.phase && was.attempt == is.attempt {
+                continue;
+            }
+            turn.record("attempt.number", is.attempt).record("step.outcome", is.phase.as_str());
+            if is.phase == Phase::Done {
+                done.push(name.as_str());
+            }
+        }
+    }
+    turn.record("steps.done", done.join(" "));
 }
 
 impl<S: Store> Move<S> {

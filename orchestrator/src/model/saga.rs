@@ -81,6 +81,7 @@ impl Saga {
             deadline_at: None,
             parent: None,
             by: "a buyer".to_owned(),
+            trace: None,
         };
         let journal = vec![Recorded { seq: 1, at: NOW, entry: started }];
         let run = Run::replay(SagaId(Uuid::nil()), &journal).unwrap();

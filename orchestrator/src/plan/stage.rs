@@ -83,6 +83,7 @@ impl Stage {
             deadline_at: deadline.map(|deadline| now + TimeDelta::seconds(delay + deadline)),
             parent: None,
             by: "test".to_owned(),
+            trace: None,
         };
         let journal = vec![Recorded { seq: 1, at: now, entry: started }];
         let run = Run::replay(SagaId(Uuid::nil()), &journal).unwrap();

@@ -92,7 +92,7 @@ pub enum DecideError {
 /// See [`DecideError`].
 pub async fn decide(engine: &Engine, principal: &Principal, decision: Decision) -> Result<Decided, DecideError> {
     let (engine, principal) = (engine.clone(), principal.clone());
-    spawned::finish(tokio::spawn(async move { decide_now(&engine, &principal, &decision).await })).await
+    spawned::run(async move { decide_now(&engine, &principal, &decision).await }).await
 }
 
 async fn decide_now(engine: &Engine, principal: &Principal, decision: &Decision) -> Result<Decided, DecideError> {

@@ -199,13 +199,13 @@ async fn almost_with_words(
         return Ok(Vec::new());
     };
     let (pool, filter, after) = (pool.clone(), filter.clone(), after.cloned());
-    let read = tokio::spawn(async move {
+    let read = async move {
         let mut tx = pool.begin().await?;
         let found = almost_in_tx(&mut tx, (&longest, &words), &filter, after.as_ref(), limit).await?;
         tx.commit().await?;
         Ok(found)
-    });
-    crate::spawned::finish(read).await
+    };
+    crate::spawned::run(read).await
 }
 
 async fn almost_in_tx(

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use std::{sync::Arc, time::Instant};
+use tracing::Instrument;
 
 /// This gateway, measured.
 pub(super) fn measured(gateway: Arc<dyn Gateway>) -> Arc<dyn Gateway> {
@@ -20,8 +21,18 @@ struct Measured(Arc<dyn Gateway>);
 impl Measured {
     async fn call<O: Named>(&self, operation: &'static str, call: impl Future<Output = O> + Send) -> O {
         let begun = Instant::now();
-        let outcome = call.await;
         let gateway = self.0.name().to_owned();
+        let span = tracing::info_span!(
+            "gateway call",
+            otel.kind = "client",
+            otel.name = format!("{operation} at {gateway}"),
+            gateway.name = gateway,
+            gateway.protocol = self.0.protocol(),
+            operation,
+            outcome = tracing::field::Empty,
+        );
+        let outcome = call.instrument(span.clone()).await;
+        span.record("outcome", outcome.name());
         metrics::histogram!(
             "showrunner_gateway_call_seconds",
             "gateway" => gateway, "operation" => operation, "outcome" => outcome.name()

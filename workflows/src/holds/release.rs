@@ -33,7 +33,7 @@ impl Holds {
     /// [`ReleaseError`]; nothing has changed then.
     pub async fn release(&self, hold: HoldId, user: Option<&str>) -> Result<(), ReleaseError> {
         let (holds, user) = (self.clone(), user.map(str::to_owned));
-        let released = tokio::spawn(async move {
+        let released = async move {
             let (event, freed) = release(&holds.pool, hold, user.as_deref()).await?;
             if !freed.is_empty()
                 && let Err(error) = holds.cache.mirror(event, &freed).await
@@ -41,8 +41,8 @@ impl Holds {
                 tracing::debug!(hold.id = %hold, error = %error, "Redis hears later that {hold} is released");
             }
             Ok(())
-        });
-        crate::spawned::finish(released).await
+        };
+        crate::spawned::run(released).await
     }
 }
 

@@ -140,7 +140,7 @@ impl Holds {
         let request = request.check()?;
         let holds = self.clone();
         // in a task of its own: a client that hangs up must not drop a transaction while it begins
-        let reserved = tokio::spawn(async move {
+        let reserved = async move {
             for _ in 0..TOKEN_RACES_MAX {
                 let outcome = match &request.wish {
                     Wish::Seats(seats) => holds.hold_these(&request, seats).await?,
@@ -156,8 +156,8 @@ impl Holds {
                 }
             }
             Err(ReserveError::Busy)
-        });
-        crate::spawned::finish(reserved).await
+        };
+        crate::spawned::run(reserved).await
     }
 
     /// What the request's token names already.

@@ -102,7 +102,7 @@ pub enum CancelError {
 /// See [`CancelError`].
 pub async fn cancel(engine: &Engine, principal: &Principal, request: CancelOrder) -> Result<Cancelled, CancelError> {
     let (engine, principal) = (engine.clone(), principal.clone());
-    spawned::finish(tokio::spawn(async move { decide(&engine, &principal, &request).await })).await
+    spawned::run(async move { decide(&engine, &principal, &request).await }).await
 }
 
 async fn decide(engine: &Engine, principal: &Principal, request: &CancelOrder) -> Result<Cancelled, CancelError> {

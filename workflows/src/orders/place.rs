@@ -127,6 +127,8 @@ pub(super) struct Placing {
     digest: Vec<u8>,
     pub(super) order_id: OrderId,
     pub(super) saga_id: SagaId,
+    /// The trace that asks for it.
+    pub(super) trace: Option<String>,
 }
 
 impl Places {
@@ -152,7 +154,7 @@ impl Places {
             .active(BOOK_TICKETS)
             .await?
             .ok_or_else(|| StartError::UnknownDefinition { name: BOOK_TICKETS.to_owned(), version: None })?;
-        let placing = Placing::new(principal, request);
+        let placing = Placing { trace: self.engine.traces().current(), ..Placing::new(principal, request) };
         let mistakes = known.check_input(&placing.input());
         if !mistakes.is_empty() {
             return Err(StartError::InvalidInput(mistakes).into());
@@ -171,6 +173,7 @@ impl Placing {
             request,
             order_id: OrderId::fresh(),
             saga_id: SagaId::fresh(),
+            trace: None,
         }
     }
 

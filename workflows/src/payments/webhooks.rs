@@ -156,7 +156,7 @@ impl Webhooks {
     /// Takes one piece of news. It goes on to its end when the caller goes away.
     async fn take(&self, news: News) -> Result<(), NewsError> {
         let this = self.clone();
-        spawned::finish(tokio::spawn(async move { this.take_now(&news).await })).await
+        spawned::run(async move { this.take_now(&news).await }).await
     }
 
     async fn take_now(&self, news: &News) -> Result<(), NewsError> {

@@ -121,7 +121,7 @@ impl Refunds {
     /// See [`AskError`]; nothing is reserved then, and the key is free.
     pub async fn ask(&self, principal: &Principal, request: AskRefund) -> Result<Asked, AskError> {
         let (this, principal) = (self.clone(), principal.clone());
-        spawned::finish(tokio::spawn(async move { this.ask_now(&principal, &request).await })).await
+        spawned::run(async move { this.ask_now(&principal, &request).await }).await
     }
 
     async fn ask_now(&self, principal: &Principal, request: &AskRefund) -> Result<Asked, AskError> {

@@ -97,7 +97,7 @@ struct Row {
 /// See [`ReplayError`].
 pub async fn replay(engine: &Engine, wanted: ReplayRefund) -> Result<Replayed, ReplayError> {
     let engine = engine.clone();
-    spawned::finish(tokio::spawn(async move { decide(&engine, &wanted).await })).await
+    spawned::run(async move { decide(&engine, &wanted).await }).await
 }
 
 async fn decide(engine: &Engine, wanted: &ReplayRefund) -> Result<Replayed, ReplayError> {

@@ -148,7 +148,7 @@ pub enum LineActError {
 /// See [`LineActError`].
 pub async fn act(pool: &PgPool, webhooks: &Webhooks, wanted: ActOnLine) -> Result<Acted, LineActError> {
     let (pool, webhooks) = (pool.clone(), webhooks.clone());
-    spawned::finish(tokio::spawn(async move { act_now(&pool, &webhooks, &wanted).await })).await
+    spawned::run(async move { act_now(&pool, &webhooks, &wanted).await }).await
 }
 
 async fn act_now(pool: &PgPool, webhooks: &Webhooks, wanted: &ActOnLine) -> Result<Acted, LineActError> {

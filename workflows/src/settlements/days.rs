@@ -63,7 +63,7 @@ pub enum ClosedDay {
 /// The database's.
 pub async fn close_day(pool: &PgPool, wanted: CloseDay) -> Result<ClosedDay, sqlx::Error> {
     let pool = pool.clone();
-    spawned::finish(tokio::spawn(async move { close_now(&pool, &wanted).await })).await
+    spawned::run(async move { close_now(&pool, &wanted).await }).await
 }
 
 async fn close_now(pool: &PgPool, wanted: &CloseDay) -> Result<ClosedDay, sqlx::Error> {

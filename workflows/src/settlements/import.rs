@@ -76,7 +76,7 @@ pub enum ImportError {
 /// See [`ImportError`]; nothing has changed then.
 pub async fn import(pool: &PgPool, gateways: &Gateways, new: NewSettlement) -> Result<Imported, ImportError> {
     let (pool, gateways) = (pool.clone(), gateways.clone());
-    spawned::finish(tokio::spawn(async move { import_now(&pool, &gateways, &new).await })).await
+    spawned::run(async move { import_now(&pool, &gateways, &new).await }).await
 }
 
 async fn import_now(pool: &PgPool, gateways: &Gateways, new: &NewSettlement) -> Result<Imported, ImportError> {

@@ -117,6 +117,7 @@ pub(super) fn started_as(saga: SagaId, at: Moment, input: Value) -> Append {
         deadline_at: None,
         parent: None,
         by: "test".to_owned(),
+        trace: None,
     };
     let run = Run::replay(saga, &[Recorded { seq: 1, at, entry: entry.clone() }]).unwrap();
     let row = Row { waiting_on: "worker", ..Row::default() };

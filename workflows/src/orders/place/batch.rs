@@ -72,6 +72,7 @@ impl Placements {
         let prepared = new.iter().map(|(Ready { placing, known }, bound)| {
             // its input was checked before it came here
             Prepared::new(placing.saga_id, placing.start(bound.hold()), known)
+                .map(|prepared| prepared.traced(placing.trace.clone()))
                 .map_err(|error| impossible("engine.definitions", "document", &known.name, error))
         });
         let prepared = prepared.collect::<Result<Vec<_>, _>>()?;

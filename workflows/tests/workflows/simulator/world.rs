@@ -232,6 +232,7 @@ fn engine(luck: &Luck, store: &Store, sides: &[Arc<GatewaySide>], holds_last: Du
         local_steps_max: *luck.one_of(&[1, 8]),
         chance: Arc::new(move |ceiling| chance.up_to(ceiling)),
         ids: Arc::new(move || ids.id(u64::try_from(clock.time().timestamp_millis()).unwrap_or_default())),
+        ..EngineSettings::default()
     };
     let registry = registry(&gateways(luck, store, sides), holds_last);
     Engine::on(store.clone(), settings, Arc::new(registry), Arc::new(Payments))
