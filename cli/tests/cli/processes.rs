@@ -21,6 +21,7 @@ mod clocks;
 mod commits;
 mod cut_off;
 mod disk;
+mod fifteen_thousand;
 mod hangups;
 mod matrix;
 mod operators;

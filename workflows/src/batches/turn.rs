@@ -16,10 +16,10 @@ use sqlx::{PgConnection, PgPool};
 
 /// How many acts of one process are carried out at once.
 const ACTS_AT_ONCE: usize = 16;
-/// How many acts one turn of one batch has at most.
+/// How many acts one turn of one batch has at most, and all of its turns together that are not through.
 const ACTS_PER_TURN: i64 = 500;
 /// After how long an act of which nothing was heard is taken again.
-const ACTING_SECS_MAX: i32 = 60;
+const ACTING_SECS_MAX: i32 = 20;
 /// A batch is not ended for its failures before it has this many results.
 const RESULTS_MIN: i64 = 10;
 /// How much of its rate a batch may catch up with, in seconds.
@@ -60,6 +60,7 @@ pub(super) struct Acted {
 /// # Errors
 /// The database's.
 pub async fn carry_out(engine: &Engine) -> Result<(), sqlx::Error> {
+    settle_ended(engine.pool()).await?;
     hear(engine.pool()).await?;
     replays::hear(engine.pool()).await?;
     let running = sqlx::query_scalar!("select batch_id from booking.batches where state = 'running' order by batch_id")
@@ -80,6 +81,29 @@ async fn turn(engine: &Engine, batch: BatchId) -> Result<(), sqlx::Error> {
     finish(engine.pool(), batch).await
 }
 
+/// Of a batch that was ended nobody takes again what a process has died with: where its saga has not moved nothing was done,
+/// and otherwise what becomes of it is heard.
+async fn settle_ended(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update booking.batch_items i
+         set state = case when moved.at is null then 'notAttempted' else 'acted' end,
+             detail = case when moved.at is null then 'the batch was aborted' end,
+             acted_seq = case when moved.at is not null then i.seq end
+         from (
+             select a.batch_id, a.position, case when s.seq > a.seq then s.seq end as at
+             from booking.batch_items a
+             join booking.batches b on b.batch_id = a.batch_id
+             left join engine.saga_states s on s.saga_id = a.saga_id
+             where b.state = 'aborted' and a.state = 'acting' and a.acting_since < now() - make_interval(secs => $1)
+         ) moved
+         where i.batch_id = moved.batch_id and i.position = moved.position and i.state = 'acting'",
+        f64::from(ACTING_SECS_MAX)
+    )
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
 /// What has become of sagas that were acted on: fixed only when they are really past it.
 async fn hear(pool: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -98,6 +122,8 @@ async fn hear(pool: &PgPool) -> Result<(), sqlx::Error> {
              join booking.batches b on b.batch_id = a.batch_id
              join engine.saga_states s on s.saga_id = a.saga_id
              where a.state = 'acted' and a.refund_id is null
+             -- two processes that hear at once each take their own
+             for update of a skip locked
          ) heard
          where heard.state is not null and i.batch_id = heard.batch_id and i.position = heard.position
              and i.state = 'acted'"
@@ -115,11 +141,17 @@ async fn take(pool: &PgPool, batch_id: BatchId) -> Result<Option<(Order, Vec<Tak
                abort_at_failure_permille,
                least(extract(epoch from now() - turned_at), $2::integer)::float8 as "since_secs!",
                (select count(*) from booking.batch_items i
-                where i.batch_id = b.batch_id and i.state in ('acting', 'acted')
+                where i.batch_id = b.batch_id
+                    -- whoever died with some leaves room for them to be taken again
+                    and (i.state = 'acted'
+                         or i.state = 'acting' and i.acting_since >= now() - make_interval(secs => $3))
                     -- what a gateway works on is on its way for days, and costs nobody anything
                     and not exists (
                         select from booking.refunds r where r.refund_id = i.refund_id and r.state = 'pending'
                     )) as "on_their_way!",
+               (select count(*) from booking.batch_items i
+                where i.batch_id = b.batch_id and i.state = 'acting'
+                    and i.acting_since >= now() - make_interval(secs => $3)) as "acting!",
                (select count(*) from booking.batch_items i
                 where i.batch_id = b.batch_id and i.state = 'fixed') as "fixed!",
                (select count(*) from booking.batch_items i
@@ -127,7 +159,8 @@ async fn take(pool: &PgPool, batch_id: BatchId) -> Result<Option<(Order, Vec<Tak
            from booking.batches b where batch_id = $1 and state = 'running'
            for update skip locked"#,
         batch_id.0,
-        CATCH_UP_SECS
+        CATCH_UP_SECS,
+        f64::from(ACTING_SECS_MAX)
     )
     .fetch_optional(&mut *tx)
     .await?;
@@ -138,7 +171,9 @@ async fn take(pool: &PgPool, batch_id: BatchId) -> Result<Option<(Order, Vec<Tak
         tx.commit().await?;
         return Ok(None);
     }
-    let next = may_begin(row.rate_per_second, row.since_secs, i64::from(row.concurrency) - row.on_their_way);
+    // what earlier turns have not come to yet is not begun a second time by being late
+    let room = (i64::from(row.concurrency) - row.on_their_way).min(ACTS_PER_TURN - row.acting);
+    let next = may_begin(row.rate_per_second, row.since_secs, room);
     let taken = begin_in_tx(&mut tx, batch_id, next).await?;
     sqlx::query!(
         "update booking.batches

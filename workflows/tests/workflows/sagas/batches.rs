@@ -144,9 +144,9 @@ async fn a_batch_that_fails_too_often_ends_itself() {
 async fn whoever_dies_in_the_middle_of_a_turn_leaves_no_act_to_be_done_twice() {
     let shop = Shop::open().await;
     let sagas = stumbled(&shop, &[1, 1]).await;
-    let batch = planned(&shop, Selection::Sagas(sagas.clone()), FAST).await;
+    let batch = planned(&shop, Selection::Sagas(sagas.clone()), Limits { concurrency: 2, ..FAST }).await;
     start(&shop.pool, batch, BY).await.unwrap();
-    // a process took both, acted on one, and died before it wrote that down
+    // a process took as many as it may, acted on one, and died before it wrote that down
     let taken = "update booking.batch_items set state = 'acting', acting_since = now() - interval '2 minutes'";
     sqlx::query(taken).execute(&shop.pool).await.unwrap();
     let seq = shop.view(sagas[0]).await.run.seq;
@@ -161,6 +161,22 @@ async fn whoever_dies_in_the_middle_of_a_turn_leaves_no_act_to_be_done_twice() {
     shop.engine.act(acted).await.unwrap();
     assert_eq!(run(&shop, batch).await, Counts { fixed: 2, ..Counts::default() });
     assert_eq!((retries(&shop, sagas[0]).await, retries(&shop, sagas[1]).await), (1, 1));
+}
+
+#[tokio::test]
+async fn what_a_process_died_with_has_a_result_also_where_its_batch_is_ended() {
+    let shop = Shop::open().await;
+    let sagas = stumbled(&shop, &[1, 1]).await;
+    let batch = planned(&shop, Selection::Sagas(sagas.clone()), FAST).await;
+    start(&shop.pool, batch, BY).await.unwrap();
+    let taken = "update booking.batch_items set state = 'acting', acting_since = now() - interval '2 minutes'";
+    sqlx::query(taken).execute(&shop.pool).await.unwrap();
+    let seq = shop.view(sagas[0]).await.run.seq;
+    let (act, reason, by) = (Act::Retry, "the gateway is back".to_owned(), BY.name.to_owned());
+    shop.engine.act(ActRequest { saga_id: sagas[0], act, reason, seq, by, address: None }).await.unwrap();
+    change(&shop.pool, batch, BatchEvent::Aborted, "enough", BY).await.unwrap();
+    assert_eq!(run(&shop, batch).await, Counts { fixed: 1, not_attempted: 1, ..Counts::default() });
+    assert_eq!((retries(&shop, sagas[0]).await, retries(&shop, sagas[1]).await), (1, 0));
 }
 
 #[tokio::test]
