@@ -71,23 +71,6 @@ pub enum Phase {
     },
 }
 
-impl Phase {
-    /// For logs and traces.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Untouched => "untouched",
-            Self::Open => "open",
-            Self::Retry(_) => "retry",
-            Self::Doubt(_) => "inDoubt",
-            Self::Waiting(_) => "waiting",
-            Self::Parked { .. } => "parked",
-            Self::Done => "done",
-            Self::Failed { .. } => "failed",
-        }
-    }
-}
-
 /// Why a step that waited runs again.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resumed {

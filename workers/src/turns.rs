@@ -94,8 +94,9 @@ impl Settle {
     /// The span of one turn, in the trace of what has asked for its saga.
     fn span(&self, claimed: &Claimed) -> tracing::Span {
         let step = claimed.step().unwrap_or_default();
+        let name = if step.is_empty() { "turn" } else { &step };
         let span = tracing::info_span!(
-            "turn", otel.name = step, saga.id = %claimed.saga_id(), saga.definition = claimed.definition(), step.name = step,
+            "turn", otel.name = name, saga.id = %claimed.saga_id(), saga.definition = claimed.definition(), step.name = step,
             step.outcome = tracing::field::Empty, attempt.number = tracing::field::Empty,
             steps.done = tracing::field::Empty,
         );

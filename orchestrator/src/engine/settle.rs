@@ -33,7 +33,7 @@ impl<S: Store> Engine<S> {
         }
         match outcome {
             Outcome::Moved { run, next, .. } => {
-                tell(&claimed.run, &run);
+                tell(claimed.step().as_deref(), &claimed.run, &run);
                 claimed.run = run;
                 claimed.hold.clear();
                 claimed.run.count_when_finished();
@@ -118,25 +118,44 @@ impl<S: Store> Engine<S> {
 }
 
 /// Says in the turn's span what has become of the step that it was about, and which were done: local ones go along.
-fn tell(before: &Run, after: &Run) {
+fn tell(own: Option<&str>, before: &Run, after: &Run) {
     let turn = tracing::Span::current();
     if turn.is_disabled() {
         return;
     }
-    let mut done = Vec::new();
+    let (mut done, mut told) = (Vec::new(), false);
     for (name, step) in &after.steps {
+        let known = before.step(name);
         for lane in [Lane::Forward, Lane::Compensation] {
-            let (was, is) = (before.step(name).lane(lane).clone(), step.lane(lane));
+            let (was, is) = (known.lane(lane), step.lane(lane));
             if was.phase == is.phase && was.attempt == is.attempt {
                 continue;
             }
-            turn.record("attempt.number", is.attempt).record("step.outcome", is.phase.as_str());
+            // what is compensated, or begun, in the same move is not what the turn was about
+            if own == Some(name.as_str()) && !told {
+                turn.record("attempt.number", is.attempt).record("step.outcome", outcome(&is.phase));
+                told = true;
+            }
             if is.phase == Phase::Done {
                 done.push(name.as_str());
             }
         }
     }
     turn.record("steps.done", done.join(" "));
+}
+
+/// What has become of a step, for traces.
+fn outcome(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Untouched => "untouched",
+        Phase::Open => "open",
+        Phase::Retry(_) => "retry",
+        Phase::Doubt(_) => "inDoubt",
+        Phase::Waiting(_) => "waiting",
+        Phase::Parked { .. } => "parked",
+        Phase::Done => "done",
+        Phase::Failed { .. } => "failed",
+    }
 }
 
 impl<S: Store> Move<S> {

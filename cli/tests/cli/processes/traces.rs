@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 use reqwest::header::{HeaderMap, HeaderValue};
 use std::{
+    collections::BTreeSet,
     future::pending,
     sync::{Arc, Mutex},
 };
@@ -131,6 +132,10 @@ async fn an_order_is_one_trace_from_its_request_to_the_gateway_and_back() {
     let turns = collector.spans.lock().unwrap();
     let submit = turns.iter().find(|span| span.span_id == refund.parent_span_id).unwrap();
     assert_eq!(submit.parent_span_id, cancel.span_id);
+    for span in turns.iter() {
+        let keys: BTreeSet<_> = span.attributes.iter().map(|attribute| &attribute.key).collect();
+        assert_eq!(keys.len(), span.attributes.len(), "said twice: {span:?}");
+    }
     let told = format!("{turns:?}");
     for kept_back in ["pm_card_visa", "ann@", "srt_", "sk_test"] {
         assert!(!told.contains(kept_back), "{kept_back} is exported");
