@@ -114,4 +114,9 @@ pub(crate) const METRICS: &[Metric] = &[
     gauge("showrunner_refunds", &["state"], "Refunds that are not over."),
     gauge("showrunner_refund_oldest_seconds", &["state"], "How long ago the first of them was asked for."),
     counter("showrunner_seat_cache_calls_total", &["outcome"], "Calls to Redis; away: not asked for a moment."),
+    counter(
+        "showrunner_spans_lost_total",
+        &["why"],
+        "Spans that were not exported: too many waited (full), or the collector did not take them (untaken).",
+    ),
 ];

@@ -1,6 +1,8 @@
 //! OpenTelemetry traces, off unless `telemetry.otlp_endpoint` says where they go. What is exported waits in a bounded queue
 //! for a thread of its own, so that a collector that is slow or away costs spans and nothing else.
 
+mod losses;
+
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::Context;
@@ -49,7 +51,9 @@ pub(crate) fn export(endpoint: &str) -> anyhow::Result<Exporting> {
         .build()
         .context("telemetry.otlp_endpoint")?;
     let resource = Resource::builder().with_service_name("showrunner").build();
-    Ok(Exporting(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
+    Ok(Exporting(
+        SdkTracerProvider::builder().with_span_processor(losses::counted(exporter)).with_resource(resource).build(),
+    ))
 }
 
 impl Exporting {

@@ -29,7 +29,7 @@ const MAKERS: [(&str, &str); 3] = [
     (concat!("metrics::", "histogram!("), "histogram"),
 ];
 /// Told only where something has gone wrong.
-const OF_TROUBLE: [&str; 7] = [
+const OF_TROUBLE: [&str; 8] = [
     "showrunner_webhooks_unmatched_total",
     "showrunner_disputes_total",
     "showrunner_commit_failures_total",
@@ -37,6 +37,7 @@ const OF_TROUBLE: [&str; 7] = [
     "showrunner_claims_superseded_total",
     "showrunner_breaker_moves_total",
     "showrunner_gateway_calls_held_back_total",
+    "showrunner_spans_lost_total",
 ];
 
 fn kind(of: &Kind) -> &'static str {
