@@ -95,7 +95,7 @@ fn accepted(RefundAsked { refund_id, saga_id, state, approval_id }: RefundAsked)
 fn problem(error: AskError) -> Problem {
     match error {
         AskError::NotFound => Problem::not_found("order"),
-        AskError::StillAtWork | AskError::Several | AskError::AsksNobody => {
+        AskError::StillAtWork | AskError::Several | AskError::AsksNobody | AskError::Disputed { .. } => {
             Problem::new(&kinds::NOT_REFUNDABLE, error.to_string())
         }
         AskError::NotRefundable(refused) => not_refundable(&refused),

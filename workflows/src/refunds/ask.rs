@@ -9,7 +9,7 @@ use super::{
 use crate::{
     access::Principal,
     approvals::{self, ApprovedAct, NewApproval},
-    ids::{ApprovalId, OrderId, RefundId},
+    ids::{ApprovalId, OrderId, PaymentId, RefundId},
     money::Money,
     orders::{
         self, REFUND_ORDER,
@@ -90,6 +90,16 @@ pub enum AskError {
     /// There is not so much.
     #[error(transparent)]
     NotRefundable(#[from] NotRefundable),
+    /// The buyer's bank takes it back.
+    #[error(
+        "{held} of it is disputed, which takes it back: of {left} that is left, nothing of that is given back as well"
+    )]
+    Disputed {
+        /// What the gateway holds for it, or has lost.
+        held: Money,
+        /// What is neither back nor on its way.
+        left: Money,
+    },
     /// A person has made a version active that takes nothing back when a second person refuses.
     #[error("the active version of {REFUND_ORDER} has no step that waits for a second person")]
     AsksNobody,
@@ -226,7 +236,28 @@ async fn part_in_tx(tx: &mut PgConnection, order: OrderId, wanted: &Wanted) -> R
         Owed::Several => return Err(AskError::Several),
     };
     let part = charge.refundable.part(wanted)?;
+    let held = disputed_in_tx(tx, charge.payment_id).await?;
+    let left = charge.refundable.left;
+    if held > 0 && part.amount.amount_minor > left.amount_minor - held {
+        return Err(AskError::Disputed { held: Money::new(held, left.currency), left });
+    }
     Ok((charge, part))
+}
+
+/// What a charge's gateway holds for disputes of it, or has lost to them: the buyer has that already, or is about to.
+async fn disputed_in_tx(tx: &mut PgConnection, payment: PaymentId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(e.amount_minor), 0)::int8 as "held!"
+           from booking.payments c
+           join booking.ledger_postings p on p.order_id = c.order_id and p.payment_id = c.payment_id
+           join booking.ledger_entries e on e.posting_id = p.posting_id
+           join booking.ledger_accounts a on a.account_id = e.account_id
+           where c.payment_id = $1 and p.kind like 'dispute%'
+             and a.name in ('disputes:lost', 'gateway:' || c.gateway || ':disputes')"#,
+        payment.0
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Reserves what a buyer's own cancellation gives back, of an order that the caller has locked. It needs nobody's

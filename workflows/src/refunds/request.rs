@@ -140,7 +140,7 @@ pub(crate) struct NewRefund<'a> {
 
 /// A charge with money of an order.
 pub(super) struct Charge {
-    payment_id: PaymentId,
+    pub(super) payment_id: PaymentId,
     gateway: String,
     reference: Reference,
     pub(super) refundable: Refundable,

@@ -78,7 +78,10 @@ impl LineAct {
             };
         match self {
             Self::Resume if !can_be_told => Err("the line says nothing that its saga could go on with"),
-            Self::Resume if line.saga_is_finished => Err("its saga is over"),
+            // a refund that came back is one for finance again, also when the saga that carried it out is over
+            Self::Resume if line.saga_is_finished && line.movement != Movement::RefundReturned => {
+                Err("its saga is over")
+            }
             Self::Refund if !can_be_told || line.movement != Movement::Capture => {
                 Err("the line is not of a charge of ours that has taken money without our knowing")
             }
@@ -232,8 +235,14 @@ pub(super) fn left_over(row: &LineRow) -> Result<Vec<(Account, Money)>, MoneyErr
     Ok(differences(row.gross, expected)?.into_iter().map(|amount| (Account::SettlementDifferences, amount)).collect())
 }
 
-/// Moves what is left over to where it is.
-pub(super) fn moved(row: &LineRow, kind: PostingKind, to: &Account, reason: &str) -> Result<Posting, sqlx::Error> {
+/// Moves what is left over to where it is. Its key is the act's, and not the kind's: the line has posted what it settles
+/// itself, as the same kind.
+pub(super) fn moved(
+    row: &LineRow,
+    (kind, act): (PostingKind, LineAct),
+    to: &Account,
+    reason: &str,
+) -> Result<Posting, sqlx::Error> {
     let wrong = |error: MoneyError| impossible("booking.settlement_lines", "gross_minor", row.settlement_id, error);
     let mut entries = Vec::new();
     for (from, amount) in left_over(row).map_err(wrong)? {
@@ -248,11 +257,11 @@ pub(super) fn moved(row: &LineRow, kind: PostingKind, to: &Account, reason: &str
         reference: row.reference.clone().or_else(|| row.payment.clone()),
         reason: Some(reason.to_owned()),
     };
-    Ok(Posting::new(kind, format!("{kind}:{}:{}", row.settlement_id, row.line), about, entries)?)
+    Ok(Posting::new(kind, format!("{}:{}:{}", act.as_str(), row.settlement_id, row.line), about, entries)?)
 }
 
 fn received(row: &LineRow, reason: &str) -> Result<Posting, sqlx::Error> {
-    moved(row, PostingKind::Settled, &Account::Cash(row.gateway.clone()), reason)
+    moved(row, (PostingKind::Settled, LineAct::Received), &Account::Cash(row.gateway.clone()), reason)
 }
 
 /// What the line says, as the gateway would have told it.

@@ -65,7 +65,8 @@ pub(crate) async fn write_off_in_tx(tx: &mut PgConnection, approval: &Approval) 
     let state = row.state.on(LineEvent::WrittenOff);
     let state = state.map_err(|error| impossible("booking.settlement_lines", "state", row.settlement_id, error))?;
     end(tx, &row, state).await?;
-    let posting = moved(&row, PostingKind::WrittenOff, &Account::SettlementWrittenOff, &approval.reason)?;
+    let posting =
+        moved(&row, (PostingKind::WrittenOff, LineAct::WriteOff), &Account::SettlementWrittenOff, &approval.reason)?;
     post_in_tx(tx, &[posting]).await?;
     Ok(true)
 }

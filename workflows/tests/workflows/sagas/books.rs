@@ -3,11 +3,16 @@
 use super::{
     doubts::go_dark,
     news::cancelled,
-    shop::{PATIENCE, PRICE, Shop, VISA},
+    refunds::ask,
+    shop::{PATIENCE, PRICE, Shop, VISA, anybody},
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Instant};
-use workflows::orders::REFUND_ORDER;
+use workflows::{
+    ids::OrderId,
+    orders::{CancelError, CancelOrder, REFUND_ORDER, cancel},
+    refunds::{AskError, Wanted},
+};
 
 /// What the shop's gateways are called.
 const NAMES: [&str; 2] = ["primary", "backup"];
@@ -138,8 +143,10 @@ async fn what_the_ledger_has_the_gateways_have_and_the_other_way_round() {
         let charge = shop.see(kept.order_id).await.payments[0].reference.clone().unwrap().to_string();
         shop.dispute(&charge, "opened").await;
         shop.until_posted("disputeOpened", 1).await;
+        shop.gives_nothing_back_twice(kept.order_id).await;
         shop.dispute(&charge, "lost").await;
         shop.until_posted("disputeLost", 1).await;
+        shop.gives_nothing_back_twice(kept.order_id).await;
 
         assert_eq!(shop.differences().await, [""; 0]);
         assert_eq!(shop.by_the_ledger().await.len(), 5 + 3, "{:?}", shop.by_the_ledger().await);
@@ -154,6 +161,24 @@ async fn what_the_ledger_has_the_gateways_have_and_the_other_way_round() {
 }
 
 impl Shop {
+    /// What the buyer's bank takes back is not refunded as well, whoever asks.
+    async fn gives_nothing_back_twice(&self, order: OrderId) {
+        let asked = ask(self, order, Wanted::default(), "disputed").await;
+        assert!(matches!(asked, Err(AskError::Disputed { .. })), "{asked:?}");
+        let request = CancelOrder {
+            order_id: order,
+            reason: "ill".to_owned(),
+            seat_ids: None,
+            idempotency_key: None,
+            address: None,
+        };
+        let cancelled = cancel(&self.engine, &anybody(), request).await;
+        assert!(
+            matches!(&cancelled, Err(CancelError::NotCancellable(why)) if why.contains("disputed")),
+            "{cancelled:?}"
+        );
+    }
+
     /// A posting of what never was, and a refund that somebody has made at the gateway by hand, are found.
     async fn only_one_of_them_knows(&self, charge: &str) {
         let posting = "with p as (

@@ -4,9 +4,11 @@ use super::{
     doubts::go_dark,
     late_news::given_up,
     news::cancelled,
+    refund_tries::{person_wants, saga_of},
     refunds::say,
     shop::{PRICE, Shop, VISA},
 };
+use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
 use workflows::{
     approvals::{DecideError, Decided},
@@ -291,5 +293,45 @@ async fn a_difference_is_written_off_by_two() {
     assert!(matches!(say(&shop, "bert", stale, true).await, Err(DecideError::Void(_))));
     let balances = shop.balances().await;
     assert_eq!((balances.get("gateway:primary:clearing"), balances["settlement:writtenOff"]), (None, -100));
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_too_little_and_comes_later_is_cash() {
+    let shop = Shop::open().await;
+    let placed = shop.confirmed().await;
+    let charge = shop.charge_of(placed.order_id).await;
+    let id = shop.settled(&format!("?under={charge}")).await;
+    let before = shop.balances().await;
+    assert_eq!(before["settlement:differences"], 100);
+    let under = only(&shop.lines(id).await, Outcome::Under);
+    let clicks = futures::future::join_all((0..5).map(|_| shop.act_on(&under, LineAct::Received))).await;
+    assert_eq!(clicks.iter().filter(|click| matches!(click, Ok(Acted::New(_)))).count(), 1, "{clicks:?}");
+    let after = shop.balances().await;
+    assert_eq!(after.get("settlement:differences"), None);
+    assert_eq!(after["gateway:primary:cash"] - before["gateway:primary:cash"], 100);
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_only_the_settlement_has_back_is_one_for_finance_again() {
+    let shop = Shop::open().await;
+    let placed = shop.confirmed().await;
+    shop.gateway_fault(json!({"fault": "refund_fails_later", "operation": "refund", "count": 1, "delayMs": 300})).await;
+    let saga = cancelled(&shop, placed.order_id).await;
+    shop.run_until(saga, "completed").await;
+    // the gateway's letter is lost
+    shop.letter("refund.failed").await;
+    let id = shop.settled("").await;
+    let row = only(&shop.lines(id).await, Outcome::Unexpected);
+    assert_eq!(row.movement.as_str(), "refundReturned");
+    shop.act_on(&row, LineAct::Resume).await.unwrap();
+    let seen = shop.see(placed.order_id).await;
+    assert_eq!((seen.status, seen.refunds[0].state.as_str()), (OrderStatus::Attention, "failed"));
+    assert_eq!(settlements::match_again(&shop.pool, shop.gateways()).await.unwrap(), 1);
+    shop.assert_well().await;
+    let replayed = saga_of(person_wants(&shop, placed.order_id, "fin").await.unwrap());
+    shop.run_until(replayed, "completed").await;
+    shop.assert_ended(placed.order_id, OrderStatus::Cancelled).await;
     shop.assert_well().await;
 }
