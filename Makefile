@@ -30,7 +30,7 @@ sim: ## the simulator: SEEDS=100000 for many (FIRST= for the first), SEED=17 for
 	SIM_SEED=$(SEED) SIM_SEEDS=$(SEEDS) SIM_FIRST=$(FIRST) \
 		cargo test --quiet --package workflows --test workflows simulator::nothing -- --nocapture
 
-bench: setup ## measure engine and orders (about a quarter of an hour; BENCH='--quick' or '--help' for less)
+bench: setup ## measure engine, orders, ledger and batches (about half an hour; BENCH='--quick' or '--help' for less)
 	cargo build --quiet --profile bench-run --package cli --bin showrunner
 	cargo run --quiet --profile bench-run --package bench -- $(BENCH)
 

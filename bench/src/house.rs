@@ -1,6 +1,9 @@
 //! A house of real processes: `showrunner api`, `worker` and `sandbox`, on a database of their own.
 
-use crate::cluster::{Cluster, signal};
+use crate::{
+    api::Api,
+    cluster::{Cluster, signal},
+};
 use anyhow::{Context, ensure};
 use private_servers::PrivateRedis;
 use std::{
@@ -20,15 +23,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const API_KEY: &str = "sk_test_bench";
 
 /// See the module.
-pub(super) struct House {
-    pub(super) database: String,
-    /// Where its API is, and a token for everything there.
-    pub(super) url: String,
-    pub(super) token: String,
+pub(crate) struct House {
+    pub(crate) database: String,
+    /// Its API, with a token for everything there.
+    pub(crate) api: Api,
+    /// The same in another person's hands.
+    pub(crate) second: Api,
     /// A gateway like the house's own that tells nobody what it does.
-    pub(super) bare_gateway: Process,
+    pub(crate) bare_gateway: Process,
     gateway: Process,
-    api: Process,
+    serving: Process,
     workers: Vec<Process>,
     setting: Setting,
 }
@@ -44,7 +48,7 @@ struct Setting {
 
 impl House {
     /// On a fresh database, with so many workers and a gateway that answers so late.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         cluster: &Cluster,
         redis: &PrivateRedis,
         showrunner: PathBuf,
@@ -52,7 +56,7 @@ impl House {
         answer_after_ms: u32,
     ) -> anyhow::Result<Self> {
         let database = cluster.fresh_database()?;
-        let directory = cluster.out().join("orders").join(&database);
+        let directory = cluster.out().join("houses").join(&database);
         if directory.exists() {
             std::fs::remove_dir_all(&directory).context("removing an earlier run")?;
         }
@@ -69,17 +73,19 @@ impl House {
         let bare_gateway = setting.gateway("bare-gateway", bare_address, answer_after_ms, None).await?;
         setting.output(&["migrate"]).await?;
         let token = setting.output(&["token", "create", "--role", "admin", "--name", "bench"]).await?;
-        let api = setting.process("api", &["api"], "serving http://").await?;
+        let other = setting.output(&["token", "create", "--role", "admin", "--name", "second"]).await?;
+        let serving = setting.process("api", &["api"], "serving http://").await?;
         let mut all = Vec::new();
         for number in 1..=workers {
             all.push(setting.process(&format!("worker-{number}"), &["worker"], "has started").await?);
         }
         let url = format!("http://{api_address}");
-        Ok(Self { database, url, token, bare_gateway, gateway, api, workers: all, setting })
+        let (api, second) = (Api::new(&url, token)?, Api::new(&url, other)?);
+        Ok(Self { database, api, second, bare_gateway, gateway, serving, workers: all, setting })
     }
 
     /// Fails unless every order was paid once and every invariant holds: what is fast and wrong is not measured.
-    pub(super) async fn is_sound(&self, orders: usize) -> anyhow::Result<()> {
+    pub(crate) async fn is_sound(&self, orders: usize) -> anyhow::Result<()> {
         self.setting.output(&["check"]).await?;
         let books = reqwest::get(format!("{}/_sandbox/books", self.gateway.url)).await?;
         let books: serde_json::Value = books.json().await?;
@@ -90,8 +96,8 @@ impl House {
     }
 
     /// Ends all of it.
-    pub(super) async fn close(self) -> anyhow::Result<()> {
-        for process in self.workers.into_iter().chain([self.api, self.gateway, self.bare_gateway]) {
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        for process in self.workers.into_iter().chain([self.serving, self.gateway, self.bare_gateway]) {
             process.end().await?;
         }
         Ok(())
@@ -149,10 +155,10 @@ impl Setting {
 }
 
 /// A process that ends when this value does.
-pub(super) struct Process {
+pub(crate) struct Process {
     name: String,
     /// Where it is, for a gateway.
-    pub(super) url: String,
+    pub(crate) url: String,
     child: Child,
 }
 
@@ -191,13 +197,16 @@ fn free_addresses() -> anyhow::Result<[String; 3]> {
     Ok(addresses)
 }
 
-/// As in production, but for the rate limit of one address and a gateway whose calls never hang.
+/// As in production, but for the rate limit of one address, what is there to try things out, and a gateway whose calls
+/// never hang.
 fn configuration(api_address: &str, gateway_address: &str) -> String {
     format!(
         r#"[http]
 listen = "{api_address}"
 [limits]
 address_per_minute = 1000000
+[worker]
+demo_actions = true
 [[gateways]]
 name = "primary"
 protocol = "stripe"

@@ -1,7 +1,7 @@
 //! Measures the engine: how many sagas it moves, how fast and at what cost, beside what the same database does with
 //! the least that a saga must write; how soon sagas move again after a death; and what all of it adds to a gateway's
-//! own time when orders come over HTTP. `docs/performance.md` says what is
-//! measured and how to read it.
+//! own time when orders come over HTTP; what balances cost in a large ledger, and how fast a batch mends what is stuck.
+//! `docs/performance.md` says what is measured and how to read it.
 //!
 //! Read [`throughput`] first; [`site`] is what is measured (an engine, two worker processes), [`reference`] what it is
 //! compared with.
@@ -20,9 +20,13 @@ mod orders;
 
 mod ledger;
 
+mod batch;
+
 mod actions;
+mod api;
 mod cluster;
 mod cpu;
+mod house;
 mod load;
 mod options;
 mod output;
@@ -102,6 +106,13 @@ async fn measure(measure: &Measure) -> anyhow::Result<()> {
         let mut report = Report::new(measure, &cluster).await?;
         ledger::measure(&cluster, measure, &mut report).await?;
         report.publish(&measure.file("ledger"))?;
+        cluster.wipe()?;
+    }
+    if wanted(Part::Batch) {
+        let cluster = Cluster::start(measure)?;
+        let mut report = Report::new(measure, &cluster).await?;
+        batch::measure(&cluster, measure, &mut report).await?;
+        report.publish(&measure.file("batch"))?;
         cluster.wipe()?;
     }
     Ok(())

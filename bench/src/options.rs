@@ -62,6 +62,9 @@ pub(crate) struct Measure {
     /// Entries in the ledger whose balances are asked for [default: 10000000, quick: 100000]
     #[arg(long)]
     entries: Option<i64>,
+    /// Sagas that one cause has stopped and one batch mends [default: 15000, quick: 1000]
+    #[arg(long)]
+    stuck: Option<i64>,
     /// The binary that sells tickets [default: `showrunner` beside this one]
     #[arg(long, value_name = "FILE")]
     showrunner: Option<PathBuf>,
@@ -94,6 +97,8 @@ pub(crate) enum Part {
     Orders,
     /// Balances with ten million entries in the ledger
     Ledger,
+    /// A batch that mends fifteen thousand sagas
+    Batch,
 }
 
 impl Measure {
@@ -126,6 +131,10 @@ impl Measure {
         self.or(self.entries, 10_000_000, 100_000)
     }
 
+    pub(crate) fn stuck(&self) -> i64 {
+        self.or(self.stuck, 15_000, 1_000)
+    }
+
     pub(crate) fn orders(&self) -> usize {
         self.or(self.orders, 2_000, 400)
     }
@@ -142,7 +151,7 @@ impl Measure {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         let part = self
             .only
-            .filter(|part| !matches!(part, Part::Recovery | Part::Orders | Part::Ledger))
+            .filter(|part| !matches!(part, Part::Recovery | Part::Orders | Part::Ledger | Part::Batch))
             .and_then(|part| part.to_possible_value());
         let quick = if self.quick { "-quick" } else { "" };
         match part {

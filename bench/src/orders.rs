@@ -7,11 +7,11 @@
 //! when another connection sees its saga finished; a buyer who waits over HTTP is told at the API's next look.
 
 mod buyers;
-mod house;
 mod observer;
 
 use crate::{
     cluster::Cluster,
+    house::House,
     options::Measure,
     output::progress,
     report::Report,
@@ -19,7 +19,6 @@ use crate::{
 };
 use anyhow::Context;
 use buyers::Buyers;
-use house::House;
 use observer::Observer;
 use private_servers::{DataDir, Existing, PrivateRedis};
 use serde_json::json;
@@ -87,7 +86,7 @@ async fn one(cluster: &Cluster, redis: &PrivateRedis, workers: usize, measure: &
     let (few_orders, many_orders) = (measure.orders() / 4, measure.orders());
     let total = WARM_UP_ORDERS + few_orders + many_orders;
     let house = House::open(cluster, redis, measure.showrunner()?, workers, ANSWER_AFTER_MS).await?;
-    let buyers = Buyers::new(&house, total).await?;
+    let buyers = Buyers::new(&house.api, total).await?;
     let observer = Observer::start(&cluster.url(&house.database)?).await?;
     buyers.buy(16, WARM_UP_ORDERS, None).await?;
 

@@ -22,6 +22,8 @@ fn measured(part: &str, name: &str) -> Value {
             "24",
             "--entries",
             "20000",
+            "--stuck",
+            "100",
             "--only",
             part,
         ])
@@ -66,6 +68,13 @@ fn build_showrunner() {
         let built = Command::new(env!("CARGO")).args(["build", "--workspace", "--bin", "showrunner"]).status().unwrap();
         assert!(built.success() && beside.exists(), "{} was not built", beside.display());
     }
+}
+
+#[test]
+fn a_batch_has_its_figures() {
+    build_showrunner();
+    let names = ["dry_run_s", "mended_per_s", "mended_vs_started_and_stopped"];
+    assert_positive(&measured("batch", "batch"), &names);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Buyers over HTTP, each with one order at a time; and somebody who asks a gateway for money with nothing in between.
 
-use super::{House, Observer};
+use super::Observer;
+use crate::api::{Api, client, text};
 use anyhow::{Context, ensure};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -9,15 +10,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// How many seats a row has.
 const SEATS_PER_ROW: usize = 100;
-/// How long any answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What everybody pays with, and how much.
 const CARD: &str = "pm_card_visa";
 const PRICE: u32 = 5_000;
@@ -31,18 +30,17 @@ pub(super) struct Bought {
 }
 
 /// A crowd at one event.
-pub(super) struct Buyers {
-    shop: Shop,
+pub(super) struct Buyers<'a> {
+    shop: &'a Api,
     event: String,
     seats: Vec<String>,
     /// The next seat that nobody has asked for.
     next: AtomicUsize,
 }
 
-impl Buyers {
+impl<'a> Buyers<'a> {
     /// At a new event with so many seats at least.
-    pub(super) async fn new(house: &House, seats: usize) -> anyhow::Result<Self> {
-        let shop = Shop { base: house.url.clone(), token: house.token.clone(), client: client()? };
+    pub(super) async fn new(shop: &'a Api, seats: usize) -> anyhow::Result<Self> {
         let event = json!({
             "name": "A drop", "venue": "Hall", "startTime": "2035-01-01T20:00:00Z", "currency": "EUR",
             "sections": [{
@@ -107,27 +105,6 @@ impl Buyers {
     }
 }
 
-/// Talks to an API.
-struct Shop {
-    base: String,
-    token: String,
-    client: Client,
-}
-
-impl Shop {
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>, wanted: StatusCode) -> anyhow::Result<Value> {
-        let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let answer = request.send().await.with_context(|| format!("asking {path}"))?;
-        let status = answer.status();
-        let body = answer.text().await?;
-        ensure!(status == wanted, "{path} is answered {status}: {body}");
-        Ok(serde_json::from_str(&body)?)
-    }
-}
-
 /// What somebody sees who asks the gateway for so many payments, so many at a time, with nothing in between: how long
 /// each took, in milliseconds.
 pub(super) async fn ask_alone(url: &str, at_a_time: usize, payments: usize) -> anyhow::Result<Vec<f64>> {
@@ -163,16 +140,6 @@ async fn pay(client: &Client, url: &str) -> anyhow::Result<()> {
     let confirmed: Value = confirm.bearer_auth("any").send().await?.error_for_status()?.json().await?;
     ensure!(confirmed["status"] == "succeeded", "a payment is not captured: {confirmed}");
     Ok(())
-}
-
-fn client() -> anyhow::Result<Client> {
-    // another one may have been first
-    drop(rustls::crypto::ring::default_provider().install_default());
-    Ok(Client::builder().no_proxy().timeout(PATIENCE).build()?)
-}
-
-fn text(value: &Value, name: &str) -> anyhow::Result<String> {
-    value[name].as_str().map(str::to_owned).with_context(|| format!("no {name} in {value}"))
 }
 
 fn ms(from: Instant, until: Instant) -> f64 {
