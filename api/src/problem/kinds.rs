@@ -75,7 +75,7 @@ kinds! {
     EXCEEDS_CAPTURED = CONFLICT "exceeds-captured", "There is not so much to give back",
         "More would go back than was taken and is neither back nor on its way; `left` is how much that is. The same seat is given back once.";
     NOT_REFUNDABLE = CONFLICT "not-refundable", "The order cannot be refunded now",
-        "The detail says why: an order that is still being carried out is cancelled, not refunded; a refund that nobody has approved is not made.";
+        "The detail says why: an order that is still being carried out is cancelled, not refunded; a refund that nobody has approved is not made; what the buyer's bank disputes is not refunded as well.";
     ALREADY_REFUNDED = CONFLICT "already-refunded", "The money is back",
         "All of the refund has gone back; nothing is sent again.";
     REFUND_UNDER_WAY = CONFLICT "refund-under-way", "The refund is being carried out",
