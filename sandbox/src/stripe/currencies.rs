@@ -19,6 +19,20 @@ const ZERO_DECIMAL: &[&str] =
 /// Charged in thousandths.
 const THREE_DECIMAL: &[&str] = &["BHD", "JOD", "KWD", "OMR", "TND"];
 
+/// Counted in hundredths, though there are whole units alone.
+const WHOLE_UNITS: &[&str] = &["ISK", "UGX"];
+
+/// The smallest amount of a currency that there is, as Stripe counts it.
+pub(crate) fn smallest(currency: &str) -> i64 {
+    if WHOLE_UNITS.contains(&currency) {
+        100
+    } else if THREE_DECIMAL.contains(&currency) {
+        10
+    } else {
+        1
+    }
+}
+
 /// How many decimals Stripe counts a currency in, by its code in capital letters.
 pub(crate) fn decimals(currency: &str) -> u32 {
     if ZERO_DECIMAL.contains(&currency) {

@@ -1,7 +1,7 @@
 //! The itemised report of what has changed the balance (`balance_change_from_activity.itemized.3`),
 //! with the columns that say which payment a line is about.
 
-use super::currencies::decimals;
+use super::currencies::{decimals, smallest};
 use super::objects::{Charge, Refund, RefundStatus};
 use super::store::Store;
 use crate::edge;
@@ -80,11 +80,18 @@ fn refund(refund: &Refund) -> impl Iterator<Item = Movement> {
     [Some(went), (refund.status == RefundStatus::Failed).then_some(returned)].into_iter().flatten()
 }
 
+/// What is kept of a payment, in what there is of its currency.
+fn fee(amount: i64, currency: &str) -> i64 {
+    let smallest = smallest(currency);
+    let exact = thousandths(amount, FEE_THOUSANDTHS) + FEE_FIXED;
+    (exact + smallest - 1) / smallest * smallest
+}
+
 fn row(store: &Store, movement: &Movement) -> String {
     let charge = movement.charge.as_deref().unwrap_or("ch_unknown");
     let (category, id, source, gross, fee) = match movement.moved {
         Moved::Capture => {
-            let fee = thousandths(movement.amount, FEE_THOUSANDTHS) + FEE_FIXED;
+            let fee = fee(movement.amount, &movement.currency);
             ("charge", format!("txn_{}", tail(&movement.payment)), charge, movement.amount, fee)
         }
         Moved::Refund => {
@@ -131,4 +138,15 @@ fn row(store: &Store, movement: &Movement) -> String {
 /// The part of an id that is its own.
 fn tail(id: &str) -> &str {
     id.split_once('_').map_or(id, |(_, tail)| tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fee;
+
+    #[test]
+    fn a_fee_is_an_amount_that_there_is() {
+        let fees = [("EUR", 10_000), ("JPY", 10_000), ("BHD", 10_010), ("ISK", 990_000)];
+        assert_eq!(fees.map(|(currency, amount)| fee(amount, currency)), [175, 175, 180, 14_900]);
+    }
 }
