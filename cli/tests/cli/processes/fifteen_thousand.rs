@@ -77,14 +77,22 @@ impl Api {
         shown
     }
 
-    /// The batch, once it does nothing more and nothing of it is on its way.
+    /// The batch, once it does nothing more and nothing of it is on its way. It is waited for as long as it gets on.
     async fn batch_at_rest(&self, batch: &str) -> Value {
-        until(&format!("{batch} is over"), async || {
-            let shown = self.batch(batch).await;
-            let moving = ["waiting", "stillRunning"].map(|result| shown["counts"][result].as_u64().unwrap_or_default());
-            (["completed", "aborted"].contains(&shown["state"].as_str()?) && moving == [0, 0]).then_some(shown)
-        })
-        .await
+        let is_at_rest = |shown: &Value| {
+            shown["state"] != "running" && ["waiting", "stillRunning"].map(|name| result(shown, name)) == [0, 0]
+        };
+        let mut before = Value::Null;
+        loop {
+            let shown = until(&format!("{batch} gets on"), async || {
+                Some(self.batch(batch).await).filter(|shown| shown["counts"] != before || is_at_rest(shown))
+            })
+            .await;
+            if is_at_rest(&shown) {
+                return shown;
+            }
+            before = shown["counts"].clone();
+        }
     }
 
     async fn aborts(&self, batch: &str) {
