@@ -113,12 +113,9 @@ async fn fifteen_thousand_that_one_cause_has_stopped_are_mended_by_batches() {
     let _worker = world.worker("worker", &[LEASE]).await;
     let mut other = world.worker("other", &[LEASE]).await;
     api.define("jammed", JAMMED).await;
-    eprintln!("{:?} start", std::time::SystemTime::now());
     api.start_jammed().await;
-    eprintln!("{:?} started", std::time::SystemTime::now());
     let case = api.case_of(SAGAS).await;
 
-    eprintln!("{:?} stuck", std::time::SystemTime::now());
     // the first is ended in the middle, while a worker dies
     let limits = json!({ "ratePerSecond": 1_000, "concurrency": 2_000, "abortAtFailureRate": 0.5 });
     let retry = |filter: Value| {
@@ -128,7 +125,6 @@ async fn fifteen_thousand_that_one_cause_has_stopped_are_mended_by_batches() {
     };
     let (plan, acts) = api.plan(retry(json!({ "caseId": case["caseId"] }))).await;
     assert_eq!(acts, SAGAS as u64);
-    eprintln!("{:?} planned", std::time::SystemTime::now());
     let first = api.begin(&plan).await;
     until("a part is mended", async || (result(&api.batch(&first).await, "fixed") > SAGAS / 10).then_some(())).await;
     other.kill();
@@ -140,7 +136,6 @@ async fn fifteen_thousand_that_one_cause_has_stopped_are_mended_by_batches() {
     assert_eq!(fixed + again + result(&ended, "notAttempted"), SAGAS, "one result for each: {ended}");
     assert!(fixed < SAGAS, "it was ended in the middle: {ended}");
 
-    eprintln!("{:?} aborted", std::time::SystemTime::now());
     // what is left in the case is the next one, those that have failed again included
     let left = SAGAS - fixed;
     let case = api.case_of(left).await;
@@ -153,7 +148,6 @@ async fn fifteen_thousand_that_one_cause_has_stopped_are_mended_by_batches() {
         (Some("completed"), left)
     );
 
-    eprintln!("{:?} second done", std::time::SystemTime::now());
     // and then those that have failed again in it
     let stubborn = result(&done, "failedAgain");
     assert_eq!(again + stubborn, STUBBORN, "each that is refused once more is named once: {done}");
