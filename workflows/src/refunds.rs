@@ -5,6 +5,7 @@
 mod approve;
 mod ask;
 pub(crate) mod books;
+mod disputed;
 mod list;
 mod news;
 mod notes;

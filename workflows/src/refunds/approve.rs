@@ -1,6 +1,6 @@
 //! The step after which a refund only goes forward, and what takes it back before.
 
-use super::request::money_of;
+use super::{disputed, request::money_of};
 use crate::{
     approvals::{self, Consent, approval_signal},
     holds::return_seats_in_tx,
@@ -21,6 +21,9 @@ use sqlx::PgConnection;
 
 /// The code of a refund that is not made because somebody has withdrawn it.
 pub(crate) const WITHDRAWN: &str = "refund-withdrawn";
+
+/// The code of a refund that is not made because the buyer's bank takes the money back.
+const DISPUTED: &str = "charge-disputed";
 
 /// `refunds.approve`: waits for a second person, where the refund needs one. From here on its seats are free and its
 /// tickets void.
@@ -162,6 +165,11 @@ pub(super) async fn release(tx: &mut PgConnection, order: OrderId, refund: Refun
         None => None,
     };
     if !row.is_released {
+        // it may have been asked for long ago; what is asked back of the charge has it already
+        if let Some(held) = disputed::in_the_way_in_tx(tx, row.payment_id, 0).await? {
+            let message = format!("{held} of the charge is disputed: the buyer's bank takes it back");
+            return Err(Halt::permanent(DISPUTED, message));
+        }
         sqlx::query!(
             "update booking.refunds set state = 'approved', released_at = now() where refund_id = $1",
             refund.0

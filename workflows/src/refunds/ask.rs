@@ -3,13 +3,14 @@
 
 use super::{
     approve::{ApproveRefund, Awaited, content_in_tx, withdraw_awaited_in_tx},
+    disputed,
     part::{NotRefundable, Part, Wanted},
     request::{Charge, NewRefund, Owed, owed_in_tx, reserve_in_tx},
 };
 use crate::{
     access::Principal,
     approvals::{self, ApprovedAct, NewApproval},
-    ids::{ApprovalId, OrderId, PaymentId, RefundId},
+    ids::{ApprovalId, OrderId, RefundId},
     money::Money,
     orders::{
         self, REFUND_ORDER,
@@ -236,28 +237,11 @@ async fn part_in_tx(tx: &mut PgConnection, order: OrderId, wanted: &Wanted) -> R
         Owed::Several => return Err(AskError::Several),
     };
     let part = charge.refundable.part(wanted)?;
-    let held = disputed_in_tx(tx, charge.payment_id).await?;
     let left = charge.refundable.left;
-    if held > 0 && part.amount.amount_minor > left.amount_minor - held {
-        return Err(AskError::Disputed { held: Money::new(held, left.currency), left });
+    match disputed::in_the_way_in_tx(tx, charge.payment_id, part.amount.amount_minor).await? {
+        Some(held) => Err(AskError::Disputed { held, left }),
+        None => Ok((charge, part)),
     }
-    Ok((charge, part))
-}
-
-/// What a charge's gateway holds for disputes of it, or has lost to them: the buyer has that already, or is about to.
-async fn disputed_in_tx(tx: &mut PgConnection, payment: PaymentId) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select coalesce(sum(e.amount_minor), 0)::int8 as "held!"
-           from booking.payments c
-           join booking.ledger_postings p on p.order_id = c.order_id and p.payment_id = c.payment_id
-           join booking.ledger_entries e on e.posting_id = p.posting_id
-           join booking.ledger_accounts a on a.account_id = e.account_id
-           where c.payment_id = $1 and p.kind like 'dispute%'
-             and a.name in ('disputes:lost', 'gateway:' || c.gateway || ':disputes')"#,
-        payment.0
-    )
-    .fetch_one(tx)
-    .await
 }
 
 /// Reserves what a buyer's own cancellation gives back, of an order that the caller has locked. It needs nobody's

@@ -4,9 +4,12 @@
 //! A try whose outcome nobody knows is asked about before anything else, and is made again by the same key if at all:
 //! that is the step's business ([`super::SubmitRefund`]), whoever has it tried.
 
-use super::books::{self, Seen};
+use super::{
+    books::{self, Seen},
+    disputed,
+};
 use crate::{
-    ids::{OrderId, RefundId},
+    ids::{OrderId, PaymentId, RefundId},
     orders::REFUND_ORDER,
     spawned,
 };
@@ -83,6 +86,7 @@ pub enum ReplayError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
     order_id: OrderId,
+    payment_id: PaymentId,
     saga_id: SagaId,
     state: String,
     generation: i32,
@@ -109,6 +113,14 @@ async fn decide(engine: &Engine, wanted: &ReplayRefund) -> Result<Replayed, Repl
             "rejected" => return Err(ReplayError::NotReplayable("it was never to be made".to_owned())),
             _ => {}
         }
+        // where nobody knows, asking about it pays nothing
+        if row.state == "failed"
+            && let Some(held) =
+                disputed::in_the_way_in_tx(&mut *engine.pool().acquire().await?, row.payment_id, 0).await?
+        {
+            let why = format!("{held} of its charge is disputed: the buyer's bank takes it back");
+            return Err(ReplayError::NotReplayable(why));
+        }
         let view = engine.saga(row.saga_id).await.map_err(|error| ReplayError::Act(error.into()))?;
         let tried = match view.filter(|view| !view.run.state.is_finished()) {
             Some(view) => carry_on(engine, wanted, &view).await?,
@@ -125,13 +137,14 @@ async fn decide(engine: &Engine, wanted: &ReplayRefund) -> Result<Replayed, Repl
 
 async fn find(engine: &Engine, refund: RefundId) -> Result<Option<Row>, sqlx::Error> {
     let row = sqlx::query!(
-        "select order_id, saga_id, state, generation, attempts from booking.refunds where refund_id = $1",
+        "select order_id, payment_id, saga_id, state, generation, attempts from booking.refunds where refund_id = $1",
         refund.0
     )
     .fetch_optional(engine.pool())
     .await?;
     Ok(row.map(|row| Row {
         order_id: OrderId(row.order_id),
+        payment_id: PaymentId(row.payment_id),
         saga_id: SagaId(row.saga_id),
         state: row.state,
         generation: row.generation,

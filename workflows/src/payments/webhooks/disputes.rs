@@ -31,6 +31,8 @@ pub(super) async fn record(tx: &mut PgConnection, news: &News, dispute: &Dispute
         r#"with charge as (
                select payment_id, order_id from booking.payments
                where gateway = $1 and reference = any($4) order by payment_id limit 1
+               -- a refund that looks whether there is one waits for this, or this for it
+               for update
            ), told as (
                insert into booking.disputes (gateway, reference, payment_reference, payment_id, order_id, amount_minor,
                                              currency, status, occurred_at)

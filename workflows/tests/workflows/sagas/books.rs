@@ -3,6 +3,7 @@
 use super::{
     doubts::go_dark,
     news::cancelled,
+    orders::cancellation,
     refunds::ask,
     shop::{PATIENCE, PRICE, Shop, VISA, anybody},
 };
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Instant};
 use workflows::{
     ids::OrderId,
-    orders::{CancelError, CancelOrder, REFUND_ORDER, cancel},
+    orders::{CancelError, REFUND_ORDER, cancel},
     refunds::{AskError, Wanted},
 };
 
@@ -94,7 +95,7 @@ impl Shop {
     }
 
     /// Takes what comes by post until so many postings of this kind are there.
-    async fn until_posted(&self, kind: &str, wanted: i64) {
+    pub(super) async fn until_posted(&self, kind: &str, wanted: i64) {
         let began = Instant::now();
         loop {
             self.take_post().await;
@@ -111,7 +112,7 @@ impl Shop {
         }
     }
 
-    async fn dispute(&self, charge: &str, state: &str) {
+    pub(super) async fn dispute(&self, charge: &str, state: &str) {
         let url = format!("{}/_sandbox/disputes", self.sandboxes[0].running.url);
         let told = json!({"payment": charge, "state": state});
         assert_eq!(self.client.post(url).json(&told).send().await.unwrap().status(), 204);
@@ -165,14 +166,7 @@ impl Shop {
     async fn gives_nothing_back_twice(&self, order: OrderId) {
         let asked = ask(self, order, Wanted::default(), "disputed").await;
         assert!(matches!(asked, Err(AskError::Disputed { .. })), "{asked:?}");
-        let request = CancelOrder {
-            order_id: order,
-            reason: "ill".to_owned(),
-            seat_ids: None,
-            idempotency_key: None,
-            address: None,
-        };
-        let cancelled = cancel(&self.engine, &anybody(), request).await;
+        let cancelled = cancel(&self.engine, &anybody(), cancellation(order)).await;
         assert!(
             matches!(&cancelled, Err(CancelError::NotCancellable(why)) if why.contains("disputed")),
             "{cancelled:?}"

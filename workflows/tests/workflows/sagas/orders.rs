@@ -13,7 +13,7 @@ use workflows::{
     tickets::{self, TicketKeys},
 };
 
-fn cancellation(order: OrderId) -> CancelOrder {
+pub(super) fn cancellation(order: OrderId) -> CancelOrder {
     CancelOrder { order_id: order, reason: "ill".to_owned(), seat_ids: None, idempotency_key: None, address: None }
 }
 

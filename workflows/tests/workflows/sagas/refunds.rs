@@ -308,6 +308,31 @@ async fn ask_for_a_second(shop: &Shop, order: OrderId) -> RefundAsked {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_disputed_while_it_waits_for_consent_is_not_refunded_as_well() {
+    let shop = Shop::open().await;
+    let (order, _) = sold(&shop, 3).await;
+    let asked = ask(&shop, order, wish(None, &[]), "k").await.unwrap();
+    shop.run_until(asked.saga_id, "waiting").await;
+    let charge = shop.charge_of(order).await;
+    shop.dispute(&charge, "opened").await;
+    shop.until_posted("disputeOpened", 1).await;
+    assert!(matches!(say(&shop, "bert", asked.approval_id.unwrap(), true).await.unwrap(), Decided::New(_)));
+    let view = shop.run_until(asked.saga_id, "compensated").await;
+    assert_eq!(view.run.cause.unwrap().code, "charge-disputed");
+    // somebody wanted it back, and has to know that it does not come from us
+    assert_eq!(keeps(&shop, order).await, (OrderStatus::Attention, 3 * PRICE, 3));
+    assert_eq!(shop.see(order).await.reason.as_deref(), Some("charge-disputed"));
+    shop.assert_well().await;
+
+    // the money is ours after all
+    shop.dispute(&charge, "won").await;
+    shop.until_posted("disputeWon", 1).await;
+    let again = ask(&shop, order, wish(Some(1), &[]), "again").await.unwrap();
+    shop.run_until(again.saga_id, "completed").await;
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_decides_when_the_time_is_over() {
     let shop = Shop::open().await;
     let (order, _) = sold(&shop, 3).await;

@@ -23,7 +23,7 @@ use workflows::{
     ids::{ApprovalId, BatchId, OrderId, RefundId},
     orders::OrderStatus,
     refunds::{
-        AskRefund, Refunds, ReplayRefund, Wanted, replay,
+        AskRefund, Refunds, ReplayError, ReplayRefund, Wanted, replay,
         replays::{PlanReplays, PlanReplaysError, PlannedReplays, Selection, plan, read},
     },
     settings::BookingSettings,
@@ -307,6 +307,37 @@ async fn whoever_dies_in_the_middle_of_a_turn_leaves_no_refund_to_be_tried_twice
     }
     is_back(&shop, &owed).await;
     shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_had_begun_anew_is_heard_also_where_its_run_is_ended() {
+    let shop = Shop::open().await;
+    let (unheard, refused) = (unheard(&shop).await, refused(&shop, 1).await.remove(0));
+    let batch = planned(&shop, [unheard.refund, refused.refund], "ann").await.batch_id.unwrap();
+    begin_together(&shop, batch, "ann").await;
+    // a process took both, began a saga anew for the first, and died
+    let taken = "update booking.batch_items set state = 'acting', acting_since = now() - interval '2 minutes'";
+    sqlx::query(taken).execute(&shop.pool).await.unwrap();
+    let (reason, by_whom) = (REASON.to_owned(), "ann".to_owned());
+    let wanted = ReplayRefund { refund_id: unheard.refund, reason, by: by_whom, address: None };
+    replay(&shop.engine, wanted).await.unwrap();
+    change(&shop.pool, batch, BatchEvent::Aborted, "enough", by("ann")).await.unwrap();
+    assert_eq!(run(&shop, batch).await, Counts { fixed: 1, not_attempted: 1, ..Counts::default() });
+    assert_eq!(retries(&shop, refused.saga).await, 0);
+    shop.assert_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_disputed_meanwhile_is_not_tried_again() {
+    let shop = Shop::open().await;
+    let owed = refused(&shop, 1).await.remove(0);
+    shop.dispute(&shop.charge_of(owed.order).await, "opened").await;
+    shop.until_posted("disputeOpened", 1).await;
+    let wanted =
+        ReplayRefund { refund_id: owed.refund, reason: REASON.to_owned(), by: "ann".to_owned(), address: None };
+    let refused = replay(&shop.engine, wanted).await;
+    assert!(matches!(&refused, Err(ReplayError::NotReplayable(why)) if why.contains("disputed")), "{refused:?}");
+    assert_eq!(retries(&shop, owed.saga).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,7 +47,7 @@ impl Shop {
     }
 
     /// The gateway's name for the charge of an order.
-    async fn charge_of(&self, order: OrderId) -> String {
+    pub(super) async fn charge_of(&self, order: OrderId) -> String {
         self.see(order).await.payments[0].reference.clone().unwrap().to_string()
     }
 
