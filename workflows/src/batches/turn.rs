@@ -86,15 +86,18 @@ async fn turn(engine: &Engine, batch: BatchId) -> Result<(), sqlx::Error> {
 async fn settle_ended(pool: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update booking.batch_items i
-         set state = case when moved.at is null then 'notAttempted' else 'acted' end,
-             detail = case when moved.at is null then 'the batch was aborted' end,
-             acted_seq = case when moved.at is not null then i.seq end
+         set state = case when moved.since is null then 'notAttempted' else 'acted' end,
+             detail = case when moved.since is null then 'the batch was aborted' end,
+             acted_seq = moved.since
          from (
-             select a.batch_id, a.position, case when s.seq > a.seq then s.seq end as at
+             select a.batch_id, a.position, -- a refund that was begun anew is another saga's
+                 case when s.saga_id <> a.saga_id then 0 when s.seq > a.seq then a.seq end as since
              from booking.batch_items a
              join booking.batches b on b.batch_id = a.batch_id
-             left join engine.saga_states s on s.saga_id = a.saga_id
+             left join booking.refunds r on r.refund_id = a.refund_id
+             left join engine.saga_states s on s.saga_id = coalesce(r.saga_id, a.saga_id)
              where b.state = 'aborted' and a.state = 'acting' and a.acting_since < now() - make_interval(secs => $1)
+             for update of a skip locked
          ) moved
          where i.batch_id = moved.batch_id and i.position = moved.position and i.state = 'acting'",
         f64::from(ACTING_SECS_MAX)
