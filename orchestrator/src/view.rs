@@ -121,7 +121,7 @@ impl Engine {
         let next = plan::plan(&known.definition, &run, now);
         let name = |index: usize| known.definition.steps[index].step.clone();
         let step = crate::moves::current_step(&known.definition, &run);
-        let thing = next_thing(&next, step.clone(), name);
+        let thing = next_thing(&next, run.state.is_finished(), step.clone(), name);
         let tell = |told| sentence(&run, &next, step.as_deref().unwrap_or("nothing"), told);
         Ok(Some(Why {
             sentence: tell(|failure| failure.message.trim_end_matches('.')),
@@ -148,14 +148,15 @@ fn waiting_on(run: &Run, next: &Next) -> WaitingOn {
     }
 }
 
-fn next_thing(next: &Next, step: Option<String>, name: impl Fn(usize) -> String) -> NextThing {
+fn next_thing(next: &Next, is_finished: bool, step: Option<String>, name: impl Fn(usize) -> String) -> NextThing {
     let thing = |what: &str, step, at| NextThing { what: what.to_owned(), step, at };
     match next {
         Next::Run(due) => thing("the step is attempted", Some(name(due.step)), None),
         Next::Probe(due) => thing("the other side is asked what became of the call", Some(name(due.step)), None),
         Next::Sleep(sleep) => thing(&format!("it waits for {}", sleep.reason), step, sleep.until),
         Next::Decide(_) => thing("the next decision is recorded", step, None),
-        Next::Rest => thing("", None, None),
+        Next::Rest if is_finished => thing("", None, None),
+        Next::Rest => thing("a person decides what becomes of it: `acts` says what may be done", step, None),
     }
 }
 

@@ -407,6 +407,18 @@ async fn a_saga_is_killed_when_a_second_person_consents() {
     assert_eq!(again.text("/approvalId"), approval, "the first answer, also afterwards");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_equal_clicks_ask_a_second_person_once() {
+    let app = App::new().await;
+    let saga = app.post("client", "/sagas", &start("k")).await.expect(202).text("/sagaId");
+    let (path, kill) = (format!("/sagas/{saga}/kill"), json!({"reason": "nobody wants it", "seq": 1}));
+    let clicks = futures::future::join_all((0..20).map(|_| app.post("operator", &path, &kill))).await;
+    let answers: Vec<_> = clicks.into_iter().map(|answer| answer.expect(202)).collect();
+    let replayed = answers.iter().filter(|answer| answer.headers.contains_key("idempotent-replayed")).count();
+    assert_eq!(replayed, 19);
+    assert!(answers.iter().all(|answer| answer.text("/approvalId") == answers[0].text("/approvalId")));
+}
+
 #[tokio::test]
 async fn a_saga_that_has_moved_is_not_killed() {
     let app = App::new().await;

@@ -12,7 +12,7 @@ use orchestrator::{
     catalog::{ActivateError, Author, Known},
 };
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use std::time::Duration;
 
 /// So many refunds one person has tried again alone.
@@ -102,7 +102,7 @@ impl Asks {
         let kill = ActRequest { act: Act::Kill, ..request };
         let (object, content) = (kill.saga_id.to_string(), json!({ "seq": kill.seq }));
         let new = self.new_approval(ApprovedAct::Kill, &object, &content, &kill.reason, by);
-        if let Some(before) = asked_before(&self.engine, &new).await? {
+        if let Some(before) = asked_before(self.engine.pool(), &new).await? {
             return Ok(Asked::Replayed(before));
         }
         self.engine.dry_run(&kill).await?;
@@ -148,7 +148,7 @@ impl Asks {
         }
         let object = batch.to_string();
         let new = self.new_approval(act, &object, &plan.content, &plan.reason, by);
-        if let Some(before) = asked_before(&self.engine, &new).await? {
+        if let Some(before) = asked_before(self.engine.pool(), &new).await? {
             return Ok(Begun::Asked(Asked::Replayed(before)));
         }
         if plan.state != BatchState::Planned {
@@ -179,7 +179,7 @@ impl Asks {
         let object = version_object(name, version);
         let content = activation(&known, active);
         let new = self.new_approval(ApprovedAct::Activate, &object, &content, reason, by);
-        if let Some(before) = asked_before(&self.engine, &new).await? {
+        if let Some(before) = asked_before(self.engine.pool(), &new).await? {
             return Ok(Activation::Asked(Asked::Replayed(before)));
         }
         ask(&self.engine, &new, by).await.map(Activation::Asked)
@@ -199,7 +199,7 @@ impl Asks {
 }
 
 /// The same, asked for by the same person, where it was not in vain.
-async fn asked_before(engine: &Engine, new: &NewApproval<'_>) -> Result<Option<ApprovalId>, sqlx::Error> {
+async fn asked_before(executor: impl PgExecutor<'_>, new: &NewApproval<'_>) -> Result<Option<ApprovalId>, sqlx::Error> {
     let known = sqlx::query_scalar!(
         "select approval_id from booking.approvals
          where act = $1 and object = $2 and content = $3 and requested_by = $4 and reason = $5
@@ -211,7 +211,7 @@ async fn asked_before(engine: &Engine, new: &NewApproval<'_>) -> Result<Option<A
         new.requested_by,
         new.reason
     )
-    .fetch_optional(engine.pool())
+    .fetch_optional(executor)
     .await?;
     Ok(known.map(ApprovalId))
 }
@@ -220,6 +220,9 @@ async fn ask(engine: &Engine, new: &NewApproval<'_>, by: Author<'_>) -> Result<A
     let mut tx = engine.pool().begin().await?;
     // two that ask at the same time ask one after the other
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", new.object).execute(&mut *tx).await?;
+    if let Some(before) = asked_before(&mut *tx, new).await? {
+        return Ok(Asked::Replayed(before));
+    }
     if let Some((by, approval_id)) = in_the_way(&mut tx, new).await? {
         return Err(AskError::AskedAlready { by, approval_id });
     }
