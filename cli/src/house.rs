@@ -79,7 +79,12 @@ impl House {
         let url = format!("http://{}", listener.local_addr()?);
         let sandboxes = Sandboxes::start(dir, &url).await?;
         let config_file = dir.join("dev.toml");
-        tokio::fs::write(&config_file, configuration(dir, &sandboxes, &url)).await.context("writing dev.toml")?;
+        tokio::fs::write(
+            &config_file,
+            configuration(servers.has_database_of_its_own().then_some(dir), &sandboxes, &url),
+        )
+        .await
+        .context("writing dev.toml")?;
         let config = config::load(Some(&config_file), &servers.environment())?.config;
         // its own parts find each other by plain addresses
         anyhow::ensure!(
@@ -161,6 +166,10 @@ impl Servers {
         Ok(Self { database_url, redis_url, _postgres: postgres, _redis: redis, _dir: dir })
     }
 
+    fn has_database_of_its_own(&self) -> bool {
+        self._postgres.is_some()
+    }
+
     fn variables(&self) -> Vec<(String, String)> {
         vec![("DATABASE_URL".to_owned(), self.database_url.clone()), ("REDIS_URL".to_owned(), self.redis_url.clone())]
     }
@@ -182,8 +191,10 @@ fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     listening::listen(usual).or_else(|_| listening::listen(free)).context("listening on a free port")
 }
 
-fn configuration(dir: &Path, sandboxes: &Sandboxes, api_url: &str) -> String {
-    let audit_head = toml::Value::String(dir.join("audit-head").to_string_lossy().into_owned());
+/// With the audit log's head in `kept_in`: there only one that goes with the database that is there as well.
+fn configuration(kept_in: Option<&Path>, sandboxes: &Sandboxes, api_url: &str) -> String {
+    let kept_in = kept_in.map(|dir| dir.join("audit-head").to_string_lossy().into_owned());
+    let audit_head = toml::Value::String(kept_in.unwrap_or_default());
     let gateways = sandboxes.configuration(api_url);
     format!(
         "# Written by `showrunner dev` at every start.

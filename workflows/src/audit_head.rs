@@ -97,10 +97,23 @@ impl HeadFile {
     pub async fn keep(&self, engine: &Engine) -> Result<ChainHead, HeadError> {
         let kept = self.read()?;
         let head = engine.follow_acts(kept.unwrap_or(ChainHead::START)).await?;
-        if kept != Some(head) {
+        if kept.is_none() && head != ChainHead::START {
+            let path = self.path.display();
+            tracing::warn!(
+                "No head of the audit log was kept in {path}: what is in the database is taken for the whole"
+            );
+        }
+        if kept != Some(head) || !self.is_signed_by_the_first()? {
             self.write(head)?;
         }
         Ok(head)
+    }
+
+    /// A head that an older key has signed is signed anew, so that this key can go.
+    fn is_signed_by_the_first(&self) -> Result<bool, HeadError> {
+        let text = std::fs::read_to_string(&self.path).map_err(|source| self.file_error(source))?;
+        let key = text.split('.').nth(1);
+        Ok(self.keys.published().next().map(|first| first.key_id) == key)
     }
 
     /// Whole or not at all, and on disk before the old one is gone.
@@ -164,6 +177,17 @@ mod tests {
         file.write(next).unwrap();
         assert_eq!(file.read().unwrap(), Some(next));
         assert_eq!(std::fs::read_dir(scratch.directory()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_head_says_which_key_has_signed_it() {
+        let scratch = Scratch::new("rotated");
+        scratch.0.write(HEAD).unwrap();
+        assert!(scratch.0.is_signed_by_the_first().unwrap());
+        let text = std::fs::read_to_string(&scratch.0.path).unwrap();
+        let key = text.split('.').nth(1).unwrap();
+        std::fs::write(&scratch.0.path, text.replacen(key, "0000aaaa", 1)).unwrap();
+        assert!(!scratch.0.is_signed_by_the_first().unwrap());
     }
 
     #[test]

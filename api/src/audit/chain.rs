@@ -63,7 +63,10 @@ impl AuditChain {
         let kept = self.head.as_ref().map(HeadFile::read).transpose();
         let (kept, unread) = match kept {
             Ok(kept) => (kept.flatten(), None),
-            Err(error) => (None, Some(error.to_string())),
+            Err(error) => {
+                tracing::error!(error = %error, "The head of the audit log cannot be read: {error}");
+                (None, Some("the head that is kept outside the database cannot be read".to_owned()))
+            }
         };
         let report = engine.verify_acts(kept.as_ref()).await?;
         let detail = report.broken.as_ref().map(ToString::to_string).or(unread);

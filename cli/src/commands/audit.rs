@@ -21,14 +21,15 @@ pub(crate) async fn run(config: &Config, command: AuditCommand) -> anyhow::Resul
     // read first: the chain grows on
     let kept = stack.audit_head.as_ref().map(|file| file.read()).transpose()?;
     let report = stack.engine.verify_acts(kept.flatten().as_ref()).await?;
+    let is_without_head = kept == Some(None) && report.head != ChainHead::START;
     if arguments.json {
-        output::json(&shown(&report, kept.flatten()));
+        output::json(&shown(&report, kept.flatten(), is_without_head));
     }
     if let Some(broken) = report.broken {
         return Err(broken).context("the record of acts is not what was sealed");
     }
     anyhow::ensure!(
-        kept != Some(None) || report.head == ChainHead::START,
+        !is_without_head,
         "{} acts are sealed and no head is kept in security.audit_head_file: whether the last ones are missing cannot be said",
         report.head.number
     );
@@ -42,9 +43,9 @@ pub(crate) async fn run(config: &Config, command: AuditCommand) -> anyhow::Resul
     Ok(())
 }
 
-fn shown(report: &ChainReport, kept: Option<ChainHead>) -> serde_json::Value {
+fn shown(report: &ChainReport, kept: Option<ChainHead>, is_without_head: bool) -> serde_json::Value {
     json!({
-        "intact": report.broken.is_none(),
+        "intact": report.broken.is_none() && !is_without_head,
         "sealed": report.head.number,
         "digest": report.head.digest_in_hex(),
         "waiting": report.waiting,

@@ -22,7 +22,10 @@ pub(super) async fn keep_head(file: &HeadFile, engine: &Engine) {
             kept,
             Err(HeadError::Chain(ChainError::Broken(_)) | HeadError::Signature { .. } | HeadError::Digest(_))
         );
-        metrics::gauge!("showrunner_audit_chain_broken").set(if broken { 1 } else { 0 });
+        // while the database or the disk is away nobody knows anything new
+        if broken || kept.is_ok() {
+            metrics::gauge!("showrunner_audit_chain_broken").set(if broken { 1 } else { 0 });
+        }
         let wrong = kept.err().map(|error| format!("{:#}", anyhow::Error::from(error))).unwrap_or_default();
         if wrong == said {
             continue;

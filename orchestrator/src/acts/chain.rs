@@ -219,14 +219,21 @@ impl Engine {
     /// The database's.
     pub async fn seal_acts(&self) -> Result<usize, sqlx::Error> {
         let mut tx = self.pool().begin().await?;
-        // one sealer: the next one sees what this one has written
-        sqlx::query!("select pg_advisory_xact_lock(hashtext('engine.act_seals'))").execute(&mut *tx).await?;
+        // one sealer at a time; whoever comes meanwhile leaves it to that one
+        let is_ours =
+            sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtext('engine.act_seals')) as "is_ours!""#)
+                .fetch_one(&mut *tx)
+                .await?;
+        if !is_ours {
+            return Ok(0);
+        }
         let waiting = sqlx::query_as!(
             Written,
             r#"select a.act_id, a.at, a.actor, a.act, a.object, a.seq, a.digest, a.outcome, a.reason,
                       a.detail::text as "detail!", a.address
-               from engine.unsealed_acts w join engine.acts a using (act_id)
-               order by a.act_id limit $1"#,
+               from (select act_id from engine.unsealed_acts order by act_id limit $1) w
+               join engine.acts a using (act_id)
+               order by w.act_id"#,
             ACTS_PER_SEALING
         )
         .fetch_all(&mut *tx)
