@@ -391,7 +391,8 @@ impl<S: Store> Engine<S> {
     /// [`ActError::NotFound`]; [`ActError::NotAllowed`] when the saga is finished.
     pub async fn signal(&self, saga_id: SagaId, name: &str, payload: Value, by: &str) -> Result<i64, ActError> {
         let (engine, name, by) = (self.clone(), name.to_owned(), by.to_owned());
-        let sending = tokio::spawn(async move { engine.signal_now(saga_id, name, payload, by).await });
+        let sending =
+            tokio::spawn(async move { engine.signal_now(saga_id, name, payload, by).await }.in_current_span());
         sending.await.map_err(|_| ActError::Database(sqlx::Error::WorkerCrashed))?
     }
 

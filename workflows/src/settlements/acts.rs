@@ -237,13 +237,9 @@ pub(super) fn left_over(row: &LineRow) -> Result<Vec<(Account, Money)>, MoneyErr
 
 /// Moves what is left over to where it is. Its key is the act's, and not the kind's: the line has posted what it settles
 /// itself, as the same kind.
-pub(super) fn moved(
-    row: &LineRow,
-    (kind, act): (PostingKind, LineAct),
-    to: &Account,
-    reason: &str,
-) -> Result<Posting, sqlx::Error> {
+pub(super) fn moved(row: &LineRow, act: LineAct, to: &Account, reason: &str) -> Result<Posting, sqlx::Error> {
     let wrong = |error: MoneyError| impossible("booking.settlement_lines", "gross_minor", row.settlement_id, error);
+    let kind = if act == LineAct::WriteOff { PostingKind::WrittenOff } else { PostingKind::Settled };
     let mut entries = Vec::new();
     for (from, amount) in left_over(row).map_err(wrong)? {
         entries.push((from, less(amount).map_err(wrong)?));
@@ -261,7 +257,7 @@ pub(super) fn moved(
 }
 
 fn received(row: &LineRow, reason: &str) -> Result<Posting, sqlx::Error> {
-    moved(row, (PostingKind::Settled, LineAct::Received), &Account::Cash(row.gateway.clone()), reason)
+    moved(row, LineAct::Received, &Account::Cash(row.gateway.clone()), reason)
 }
 
 /// What the line says, as the gateway would have told it.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     approvals::{self, Approval, ApprovedAct, Consent, NewApproval},
     ids::{ApprovalId, SettlementId},
-    ledger::{Account, PostingKind, post_in_tx},
+    ledger::{Account, post_in_tx},
     orders::impossible,
 };
 use serde_json::{Value, json};
@@ -65,8 +65,7 @@ pub(crate) async fn write_off_in_tx(tx: &mut PgConnection, approval: &Approval) 
     let state = row.state.on(LineEvent::WrittenOff);
     let state = state.map_err(|error| impossible("booking.settlement_lines", "state", row.settlement_id, error))?;
     end(tx, &row, state).await?;
-    let posting =
-        moved(&row, (PostingKind::WrittenOff, LineAct::WriteOff), &Account::SettlementWrittenOff, &approval.reason)?;
+    let posting = moved(&row, LineAct::WriteOff, &Account::SettlementWrittenOff, &approval.reason)?;
     post_in_tx(tx, &[posting]).await?;
     Ok(true)
 }

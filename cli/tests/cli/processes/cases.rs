@@ -1,6 +1,7 @@
 //! One cause, many sagas: one case, told of once, and gone when a batch has mended them.
 
 use super::{
+    fifteen_thousand::JAMMED,
     until,
     world::{LEASE, World},
 };
@@ -14,19 +15,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Is refused once, past its pivot.
-const JAMMED: &str = "
-saga: jammed
-steps:
-  - step: begin
-    action: demo.echo
-    pivot: true
-  - step: jam
-    action: demo.fail
-    input: { times: 1, kind: permanent, code: jammed }
-    probe: demo.probe
-    retry: { attempts: forever, backoff: 100ms..1s }
-";
 const SAGAS: usize = 200;
 /// As many of a case's sagas are named.
 const NAMED: usize = 100;
@@ -110,7 +98,7 @@ async fn one_cause_on_many_sagas_is_one_case_with_one_notice_until_a_batch_has_m
     let _worker = world.worker("worker", &variables).await;
     api.define("jammed", JAMMED).await;
     let keys: Vec<_> = (0..SAGAS).map(|saga| format!("jam-{saga}")).collect();
-    let sagas = join_all(keys.iter().map(|key| api.start("jammed", key, json!({})))).await;
+    let sagas = join_all(keys.iter().map(|key| api.start("jammed", key, json!({ "times": 1 })))).await;
 
     let olga = world.new_token("operator", "olga");
     let list = || world.operate(&api.base, &olga, &["case", "list"])["items"].as_array().unwrap().clone();

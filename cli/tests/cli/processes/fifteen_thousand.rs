@@ -11,7 +11,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// Is refused as often as its input says, past its pivot.
-const JAMMED: &str = "
+pub(super) const JAMMED: &str = "
 saga: jammed
 input: { type: object, properties: { times: { type: integer } }, required: [times] }
 steps:
