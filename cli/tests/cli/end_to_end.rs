@@ -30,7 +30,7 @@ async fn the_demo_is_as_it_should_be_and_its_links_open() {
         "refund-failed:generic_decline",
         "A large refund",
         "over: writtenOff",
-        "all accounts: 0 EUR",
+        "all accounts: 0.00 EUR",
         "20 confirmed, 180 told",
     ] {
         assert!(said.contains(expected), "no {expected:?} in\n{said}");

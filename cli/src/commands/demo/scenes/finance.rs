@@ -9,7 +9,7 @@ use super::{
     super::shop::{Shop, text},
     GOOD_CARD, Outcome, Scene, fault, shown,
 };
-use crate::house::House;
+use crate::{house::House, output};
 
 /// So many seats cost more than finance may give back alone.
 const DEAR: u32 = 10;
@@ -138,13 +138,9 @@ fn balances(books: &Value) -> anyhow::Result<Vec<String>> {
     let shared =
         accounts.iter().filter(|item| !text(item, "/account").is_ok_and(|name| name.starts_with("organiser:")));
     let mut lines: Vec<_> = shared
-        .map(|item| Ok(format!("{}: {}", text(item, "/account")?, money(&item["balance"]))))
+        .map(|item| Ok(format!("{}: {}", text(item, "/account")?, output::text(item.get("balance")))))
         .collect::<anyhow::Result<_>>()?;
     let sums = books["trialBalance"].as_array().into_iter().flatten();
-    lines.extend(sums.map(|sum| format!("all accounts: {}", money(sum))));
+    lines.extend(sums.map(|sum| format!("all accounts: {}", output::text(Some(sum)))));
     Ok(lines)
-}
-
-fn money(amount: &Value) -> String {
-    format!("{} {}", amount["amount"], amount["currency"].as_str().unwrap_or("?"))
 }
